@@ -1,0 +1,176 @@
+"""The frozen values that pass between the rooms; nothing else is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+class Era(StrEnum):
+    """The two protocol revisions that are spoken; both without sessions."""
+
+    MODERN = "2026-07-28"
+    LEGACY = "2025-11-25"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What the socket itself proves: an address and, over mTLS, a verified certificate."""
+
+    address: str  # textual IP address, never taken from a header
+    certificate: bytes | None = None  # DER of the verified client certificate
+    secure: bool = True  # TLS
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request to /mcp as room 0 hands it on: complete, within every limit, not yet believed."""
+
+    peer: Peer
+    method: str
+    headers: tuple[tuple[bytes, bytes], ...]  # names lower-case, in order of arrival
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, from verified facts only: a user via an agent, in an org."""
+
+    issuer: str  # the issuer's configured name
+    user: str  # the token's sub
+    agent: str
+    org: str
+    roles: tuple[str, ...]
+    scopes: tuple[str, ...]
+    token_id: str  # jti, or a digest of the token where it has none
+    expires_at: float  # seconds since the epoch; nothing runs after it
+    authenticator: str  # "bearer" or "forwarded"
+    ip: str | None = None
+    risk: int | None = None  # 0 to 100
+    mfa_at: float | None = None  # seconds since the epoch
+
+    @property
+    def compound_id(self) -> str:
+        return f"{self.user} via {self.agent}"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What every message has: its id (None for a notification), era, and trace context."""
+
+    id: str | int | None
+    era: Era
+    version: str  # the protocol version to answer in
+    method: str
+    traceparent: str = ""  # W3C, 55 characters, or empty
+
+
+@dataclass(frozen=True, slots=True)
+class Initialize:
+    envelope: Envelope
+    requested_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discover:
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class ListTools:
+    envelope: Envelope
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallTool:
+    envelope: Envelope
+    name: str
+    arguments: Mapping[str, Json]
+
+
+Message: TypeAlias = Initialize | Discover | Ping | Notification | ListTools | CallTool
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRef:
+    """What a call touches, as the catalog's pointers find it in the validated arguments."""
+
+    type: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedCall:
+    """A call whose arguments fit the tool's schema: what is judged, and to the byte what runs."""
+
+    name: str
+    arguments: Mapping[str, Json]  # defaults filled in, integral numbers made integers
+    canonical: bytes  # the same, RFC 8785
+    digest: str  # SHA-256 of canonical, hex
+    resources: tuple[ResourceRef, ...]
+    catalog_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A resource as a resolver found it, with the handle that the tool must use and nothing else."""
+
+    ref: ResourceRef
+    attributes: Mapping[str, Json] = field(default_factory=dict)  # for the PDP; never from the caller
+    handle: Any = None  # an open descriptor, a row key and version, …
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """A resolver found nothing it may hand over: a denial, and the client doesn't learn why."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """For whom a tool runs: what a resolver, a tool and everything downstream of it get to know."""
+
+    issuer: str
+    user: str
+    agent: str
+    org: str
+    decision_id: str
+    traceparent: str = ""
+
+    @property
+    def compound_id(self) -> str:
+        return f"{self.user} via {self.agent}"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """What a tool gave back, before release: MCP content blocks, and structured content if the tool has any."""
+
+    content: tuple[dict[str, Json], ...]
+    structured: dict[str, Json] | None = None
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back over HTTP."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Fails if the committed contract differs from a fresh generation.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+fresh=$(mktemp -d)
+trap 'rm -rf "$fresh"' EXIT
+.venv/bin/python -m grpc_tools.protoc -I proto --python_out="$fresh" --grpc_python_out="$fresh" \
+  --plugin=protoc-gen-mypy=.venv/bin/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=.venv/bin/protoc-gen-mypy_grpc \
+  --mypy_out=quiet:"$fresh" --mypy_grpc_out=quiet:"$fresh" proto/sallyport/authz/v1/authz.proto
+for file in "$fresh"/sallyport/authz/v1/*; do
+  cmp "$file" "proto/src/sallyport/authz/v1/$(basename "$file")" ||
+    { echo "the committed contract is stale: run make proto and commit" >&2; exit 1; }
+done
