@@ -42,6 +42,8 @@ class Reason(StrEnum):
     EXPIRED = "expired"  # the permit or the token died before the effect
     TOOL_UNAVAILABLE = "tool_unavailable"  # the tool refused before its effect began
     INTERNAL = "internal"
+    EFFECT_UNKNOWN = "effect_unknown"  # broke after the effect began: the truth, not a refusal
+    WITHHELD = "withheld"  # the effect is done, its result isn't released
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ SHAPES: Final[Mapping[Reason, _Shape]] = {
     Reason.EXPIRED: _UNAVAILABLE,
     Reason.TOOL_UNAVAILABLE: _UNAVAILABLE,
     Reason.INTERNAL: _UNAVAILABLE,
+    Reason.EFFECT_UNKNOWN: _Shape(200, -32603, "the tool broke after its effect began"),
+    Reason.WITHHELD: _Shape(200, -32603, "the result was withheld"),
 }
 _JSON_HEADER: Final = (b"content-type", b"application/json")
 

@@ -1,0 +1,87 @@
+"""`sallyport init DIR`: everything a laptop needs, made anew."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from sallyport.cli import configs, console, pki, samples, shipped
+from sallyport.cli.complaint import Complaint
+from sallyport.cli.laptop import Laptop
+
+
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty directory.")],
+    policies: Annotated[
+        Path | None, typer.Option(help="A policy directory to copy instead of the shipped set.", show_default=False)
+    ] = None,
+) -> None:
+    """Make a directory with keys, policies and sample data."""
+    source = policies or shipped.find()
+    left_out = make(directory, source)
+    for name in left_out:
+        console.warn(f"{name} was left out: it names a tool that catalog.yaml doesn't have")
+    _show(directory)
+
+
+def make(directory: Path, source: Path) -> tuple[str, ...]:
+    """Write everything, or nothing; the names of policy files left out."""
+    contents, left_out = shipped.read(source)
+    laptop = Laptop(directory.resolve())
+    _claim(directory)
+    try:
+        _write_policies(laptop, contents)
+        _write_configs(laptop)
+        pki.write(laptop)
+        samples.write(laptop.files, laptop.database)
+    except BaseException:  # Ctrl-C too: half a directory would look like a whole one
+        for entry in laptop.root.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        raise
+    return left_out
+
+
+def _claim(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        occupied = any(directory.iterdir())
+    except (FileExistsError, NotADirectoryError):
+        raise Complaint(f"{directory} is a file", "name a new directory: sallyport init DIR") from None
+    if occupied:
+        raise Complaint(
+            f"{directory} is not empty, and init overwrites nothing",
+            f"name a new directory, or remove this one yourself: rm -r {directory}",
+        )
+
+
+def _write_policies(laptop: Laptop, contents: Mapping[str, bytes]) -> None:
+    laptop.policies.mkdir()
+    for name, data in contents.items():
+        (laptop.policies / name).write_bytes(data)
+    laptop.catalog.symlink_to("policies/catalog.yaml")
+
+
+def _write_configs(laptop: Laptop) -> None:
+    for private in (laptop.pki, laptop.audit, laptop.run, laptop.files, laptop.database.parent):
+        private.mkdir(mode=0o700)
+    laptop.pep_config.write_text(configs.PEP, encoding="utf-8")
+    laptop.pdp_config.write_text(configs.PDP, encoding="utf-8")
+
+
+def _show(directory: Path) -> None:
+    rows = (
+        ("pep.yaml, pdp.yaml", "configuration of the two services"),
+        ("policies/", "Cedar policies, roles, agents, resources; catalog.yaml links into it"),
+        ("pki/", "CA, server certificate, token issuer, audit keys (private: 0600)"),
+        ("files/, data/sample.db", "what the sample tools read and write"),
+        ("audit/, run/", "the audit record; where a running Sallyport is"),
+    )
+    console.out.print(Text(f"made {directory}", style="bold"))
+    for name, meaning in rows:
+        console.out.print(Text(f"  {name:<24}", style="cyan").append(meaning, style="default"))
+    console.out.print(f"next: sallyport up {directory}")

@@ -1,0 +1,56 @@
+"""The two configuration files as `init` writes them: every setting stated, each with a word on what it is for."""
+
+from __future__ import annotations
+
+from typing import Final
+
+ISSUER: Final = "https://issuer.sallyport.test"
+RESOURCE: Final = "https://localhost:8443/mcp"
+MCP_PORT: Final = 8443
+
+PDP: Final = """\
+# The policy decision point. Relative paths are relative to this file. An unknown key stops the start.
+listen: 127.0.0.1:7351        # gRPC, loopback only: the PDP never sees the network
+health: 127.0.0.1:7352        # gRPC health checks
+policies: policies            # one flat directory: *.cedar, roles, agents, resources, catalog
+hop_key: run/hop.key          # made anew at each start; seals every question and answer
+limits: {deadline_ms: 500, concurrency: 64, message_bytes: 1310720}
+telemetry: {otlp_endpoint: ""}   # empty: no traces leave this process
+"""
+
+PEP: Final = f"""\
+# The policy enforcement point: the MCP server. Relative paths are relative to this file.
+# An unknown key stops the start.
+listen: 127.0.0.1:{MCP_PORT}
+management: 127.0.0.1:8444    # readiness and metrics, never for clients
+resource: {RESOURCE}   # who we are: the `aud` that a token must name
+tls:
+  certificate: pki/server/tls.crt
+  key: pki/server/tls.key
+  client_ca: pki/ca/ca.crt
+  client_certificate: optional   # none | optional | required
+  orchestrators: []              # peers that may forward identity, by {{spiffe: ...}} or {{dns: ...}}
+pdp: {{address: 127.0.0.1:7351, hop_key: run/hop.key, deadline_ms: 500}}
+policies: policies            # the PEP reads catalog.yaml there
+issuers:                      # whose tokens are believed; empty would refuse everybody
+  - name: laptop
+    issuer: {ISSUER}
+    jwks: pki/issuer/jwks.json
+    algorithms: [ES256]
+    orgs: [acme, globex]      # the only tenants this issuer may speak for
+    roles:                    # what the claim says -> a role in policies/roles.yaml; others are dropped
+      claim: roles
+      map:
+        {{guest: guest, readonly: readonly, user: user, developer: developer,
+         senior-developer: senior-developer, admin: admin}}
+    token_types: [at+jwt]
+audit: {{directory: audit, signing_key: pki/audit/signing.key, masking_key: pki/audit/masking.key}}
+files: {{root: files}}          # what the file tools see
+database: {{url: "sqlite:///data/sample.db"}}
+eras: ["2026-07-28", "2025-11-25"]   # protocol revisions spoken
+limits:
+  {{body_bytes: 1048576, header_count: 64, header_bytes: 16384, json_depth: 64,
+   receive_seconds: 10, connections: 512, handshake_seconds: 5}}
+origins: []                   # browser origins allowed; none
+telemetry: {{otlp_endpoint: ""}}
+"""

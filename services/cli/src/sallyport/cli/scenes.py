@@ -1,0 +1,106 @@
+"""The demo's three scenes. Each plays, compares what happened with what is told, and says True only if they agree."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from rich.text import Text
+
+from sallyport.cli import auditing, console, issuer, mcp_call, samples
+from sallyport.cli.endpoint import Endpoint
+from sallyport.cli.laptop import Laptop
+
+_CALLER: Final = issuer.Identity("alice", "coding-bot")
+_DENIED: Final = -32010
+_WHOLE: Final = 0
+_TAMPERED: Final = 2
+
+
+def own_file(laptop: Laptop, here: Endpoint) -> bool:
+    _title("1", "Alice asks her coding-bot for her own notes.")
+    path = "alice/notes.txt"
+    outcome = _call(laptop, here, "read_file", {"path": path})
+    if not isinstance(outcome, mcp_call.Result) or outcome.is_error or samples.FILES[path] not in outcome.text + "\n":
+        return _unexpected(f"a permit was told, but: {outcome}")
+    _line("PERMITTED", "green", outcome.text.splitlines()[0])
+    seen = auditing.decision(laptop.audit, outcome.decision_id)
+    if seen is None or not seen.permitted or not seen.policies:
+        return _unexpected(f"the audit has no permit with a policy for decision {outcome.decision_id}: {seen}")
+    _line("audit", "cyan", f"decision {outcome.decision_id}: permitted by {', '.join(seen.policies)}")
+    return True
+
+
+def tricked(laptop: Laptop, here: Endpoint) -> bool:
+    """A file's owner and a table's class decide, not what the agent was talked into."""
+    console.out.print()
+    _title("2", "The same agent, talked into it by a text it read, goes for Bob's file and the salaries.")
+    first = _denied(laptop, here, "read_file", {"path": "bob/private.txt"})
+    return _denied(laptop, here, "database_query", {"table": "salaries"}) and first
+
+
+def tampered(laptop: Laptop) -> bool:
+    console.out.print()
+    _title("3", "All of it stands in a chained and signed record. Somebody with the disk changes one byte.")
+    whole = auditing.verify(laptop.audit, laptop.audit_keys)
+    if whole.code != _WHOLE:
+        return _unexpected(f"a whole chain was told, but verify says {whole.code}: {whole.summary}")
+    _line("VERIFIED", "green", whole.summary)
+    with tempfile.TemporaryDirectory(prefix="sallyport-tampered-") as place:
+        copy = Path(place) / "audit"
+        shutil.copytree(laptop.audit, copy)
+        change = _change_one_byte(copy)
+        broken = auditing.verify(copy, laptop.audit_keys)
+    _line("changed", "yellow", change)
+    if broken.code != _TAMPERED:
+        return _unexpected(f"the change should be caught, but verify says {broken.code}: {broken.summary}")
+    _line("CAUGHT", "green", broken.summary)
+    console.out.print()
+    return True
+
+
+def _denied(laptop: Laptop, here: Endpoint, tool: str, arguments: Mapping[str, str]) -> bool:
+    outcome = _call(laptop, here, tool, arguments)
+    if not isinstance(outcome, mcp_call.Refused) or outcome.code != _DENIED or not outcome.decision_id:
+        return _unexpected(f"a denial was told, but: {outcome}")
+    _line("DENIED", "red", f"{outcome.message}, decision {outcome.decision_id}")
+    seen = auditing.decision(laptop.audit, outcome.decision_id)
+    if seen is None or seen.permitted:
+        return _unexpected(f"the audit has no denial for decision {outcome.decision_id}: {seen}")
+    _line("audit", "cyan", f"denied by {', '.join(seen.policies)}" if seen.policies else "no policy permits it")
+    return True
+
+
+def _call(laptop: Laptop, here: Endpoint, tool: str, arguments: Mapping[str, str]) -> mcp_call.Outcome:
+    _line("alice via coding-bot", "bold", " ".join([tool, *(f"{key}={value}" for key, value in arguments.items())]))
+    token = issuer.mint(laptop, _CALLER)
+    era = mcp_call.Era.MODERN
+    return asyncio.run(mcp_call.call(here, token, tool, lambda _: dict(arguments), ask=False, era=era))
+
+
+def _change_one_byte(copy: Path) -> str:
+    """An insider hides which table was asked for: one letter, in the record of the denial."""
+    for path in sorted(copy.glob("*/*.jsonl")):
+        data = path.read_bytes()
+        if (at := data.find(b'salaries"')) >= 0:
+            path.write_bytes(data[:at] + b"c" + data[at + 1 :])
+            line = data.count(b"\n", 0, at) + 1
+            return f'"salaries" to "calaries" in line {line} of a copy'
+    return "nothing: no record names the table"
+
+
+def _title(number: str, text: str) -> None:
+    console.out.print(Text(f"{number}. {text}", style="bold"))
+
+
+def _line(label: str, style: str, text: str) -> None:
+    console.out.print(Text(f"   {label:<21}", style=style).append(text, style="not bold default"))
+
+
+def _unexpected(text: str) -> bool:
+    _line("UNEXPECTED", "bold red", text)
+    return False

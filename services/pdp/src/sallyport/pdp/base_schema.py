@@ -1,0 +1,236 @@
+"""The base schema's entity types. cedarpy can't be asked for them, so Cedar's own normal form of the text is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cedarpy import Schema
+
+from sallyport.pdp.cedar_text import Token, tokens
+from sallyport.pdp.types import (
+    BOOL,
+    DATETIME,
+    DECIMAL,
+    DURATION,
+    IPADDR,
+    LONG,
+    STRING,
+    CedarType,
+    EntityRef,
+    Field,
+    Primitive,
+    Record,
+    SetOf,
+)
+from sallyport.runtime.problems import ConfigError, Problem
+
+FILE = "base.cedarschema"
+_PRIMITIVES = {kind.name: kind for kind in (STRING, LONG, BOOL, DECIMAL, IPADDR, DATETIME, DURATION)}
+
+
+@dataclass(frozen=True, slots=True)
+class EntityType:
+    parents: frozenset[str]
+    attributes: Record
+    tagged: bool = False
+    listed: bool = False  # `enum [...]`
+
+
+@dataclass(frozen=True, slots=True)
+class BaseSchema:
+    text: str
+    resources: Mapping[str, EntityType]  # every type that isn't part of the model: what tools touch
+
+
+def _entity(*parents: str, **attributes: CedarType) -> EntityType:
+    return EntityType(frozenset(parents), Record({name: Field(kind, True) for name, kind in attributes.items()}))
+
+
+_ORGS = SetOf(EntityRef("Org"))
+# The engine fills exactly these; an attribute more would make every request invalid, a parent more never be given.
+MODEL: Mapping[str, EntityType] = {
+    "Org": _entity(),
+    "Role": _entity("Role"),
+    "AgentGroup": _entity(),
+    "User": _entity("Role"),
+    "Agent": _entity("AgentGroup"),
+    "Compound": _entity(
+        "User",
+        "Agent",
+        user=EntityRef("User"),
+        agent=EntityRef("Agent"),
+        user_id=STRING,
+        agent_id=STRING,
+        agent_trust_level=LONG,
+        org=EntityRef("Org"),
+        scopes=SetOf(STRING),
+    ),
+    "Tool": _entity(orgs=_ORGS),
+    "Server": _entity(orgs=_ORGS),
+}
+SESSION = Record(
+    {
+        "now": Field(DATETIME, True),
+        "hour_utc": Field(LONG, True),
+        "ip": Field(IPADDR, False),
+        "risk": Field(LONG, False),
+        "mfa_age": Field(DURATION, False),
+    }
+)
+
+
+def read(text: str) -> BaseSchema:
+    """The checked base schema. Raises ConfigError with everything that the engine couldn't fill."""
+    try:
+        normal = str(Schema.from_str(text))
+    except ValueError as error:
+        raise ConfigError([Problem(FILE, *_blamed(text, str(error)), f"not a Cedar schema: {error}")]) from None
+    reader = _Reader([token for token, _, _ in tokens(normal)])
+    reader.read()
+    complaints = list(reader.complaints)
+    if not complaints:
+        complaints = [*_model_complaints(reader), *_resource_complaints(reader)]
+    if complaints:
+        raise ConfigError(Problem(FILE, *_place(text, name), message, name) for name, message in complaints)
+    return BaseSchema(text, {name: kind for name, kind in reader.entities.items() if name not in MODEL})
+
+
+def _model_complaints(reader: _Reader) -> list[tuple[str, str]]:
+    wrong = [
+        (name, f"entity {name} must stand exactly as in the shipped base.cedarschema; put attributes on your own types")
+        for name, kind in MODEL.items()
+        if reader.entities.get(name) != kind
+    ]
+    if reader.types.get("Session") != SESSION:
+        wrong.append(("Session", "type Session must stand exactly as in the shipped base.cedarschema"))
+    return wrong
+
+
+def _resource_complaints(reader: _Reader) -> list[tuple[str, str]]:
+    wrong = []
+    for name, kind in reader.entities.items():
+        if name in MODEL:
+            continue
+        if kind.attributes.fields.get("org") != Field(EntityRef("Org"), True):
+            wrong.append((name, f"entity {name} needs the attribute `org: Org`: every resource has exactly one org"))
+        if kind.parents or kind.tagged or kind.listed:
+            wrong.append((name, f"entity {name} can't have parents, tags or a list of ids: the PDP never fills them"))
+        wrong += [
+            (name, f"entity {name}: an attribute can't refer to {other}; refer to Org, or carry its id as a String")
+            for other in sorted(_references(kind.attributes) - {"Org"})
+        ]
+    return wrong
+
+
+def _references(kind: CedarType) -> set[str]:
+    match kind:
+        case EntityRef(name):
+            return {name}
+        case SetOf(element):
+            return _references(element)
+        case Record(fields):
+            return {name for inner in fields.values() for name in _references(inner.type)}
+        case Primitive():
+            return set()
+
+
+def _place(text: str, name: str) -> tuple[int, int]:
+    return next(((token.line, token.column) for token, _, _ in tokens(text) if token.text == name), (1, 1))
+
+
+def _blamed(text: str, message: str) -> tuple[int, int]:
+    """Cedar's message names the token, not its place; the place is told only where it is the only one."""
+    quoted = message.split("`")[1] if message.count("`") > 1 else ""
+    places = [(token.line, token.column) for token, _, _ in tokens(text) if token.text == quoted]
+    return places[0] if len(places) == 1 else (1, 1)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads Cedar's own rendering, so it may rely on its form; whatever it doesn't know is a complaint."""
+
+    held: list[Token]
+    at: int = 0
+    entities: dict[str, EntityType] = field(default_factory=dict)
+    types: dict[str, CedarType] = field(default_factory=dict)
+    complaints: list[tuple[str, str]] = field(default_factory=list)
+
+    def read(self) -> None:
+        while self.at < len(self.held) and not self.complaints:
+            self._annotations()
+            word = self._next()
+            if word == "type":
+                self._common_type()
+            elif word == "entity":
+                self._entity_type()
+            else:
+                self.complaints.append(
+                    (word, f"{word} can't stand here: actions come from catalog.yaml, namespaces aren't used")
+                )
+
+    def _common_type(self) -> None:
+        name = self._name()
+        self._next()  # =
+        self.types[name] = self._type()
+        self._next()  # ;
+
+    def _entity_type(self) -> None:
+        name, parents, attributes, tagged, listed = self._name(), set[str](), Record({}), False, False
+        while (word := self._next()) != ";":
+            if word == "in":
+                parents = self._list()
+            elif word == "enum":
+                listed = bool(self._list())
+            elif word == "=":
+                attributes = self._record()
+            elif word == "tags":
+                tagged = self._type() is not None
+        self.entities[name] = EntityType(frozenset(parents), attributes, tagged, listed)
+
+    def _name(self) -> str:
+        name = self._next()
+        if name in _PRIMITIVES or name in self.types or name in self.entities:
+            self.complaints.append((name, f"the name {name} is taken; choose another"))
+        return name
+
+    def _list(self) -> set[str]:
+        self._next()  # [
+        found = set()
+        while (word := self._next()) != "]":
+            found |= {word} - {","}
+        return found
+
+    def _type(self) -> CedarType:
+        if self.held[self.at].text == "{":
+            return self._record()
+        name = self._next()
+        if name == "Set":
+            self._next()  # <
+            element = self._type()
+            self._next()  # >
+            return SetOf(element)
+        return self.types.get(name) or _PRIMITIVES.get(name) or EntityRef(name)
+
+    def _record(self) -> Record:
+        fields: dict[str, Field] = {}
+        self._next()  # {
+        while self.held[self.at].text != "}":
+            self._annotations()
+            name = self.held[self.at].value
+            self.at += 1
+            optional = self.held[self.at].text == "?"
+            self.at += 2 if optional else 1  # and the colon
+            fields[name] = Field(self._type(), not optional)
+            self.at += self.held[self.at].text == ","
+        self._next()  # }
+        return Record(fields)
+
+    def _annotations(self) -> None:
+        while self.at < len(self.held) and self.held[self.at].text == "@":
+            self.at += 2
+            self.at += 3 if self.held[self.at].text == "(" else 0
+
+    def _next(self) -> str:
+        self.at += 1
+        return self.held[self.at - 1].text

@@ -1,0 +1,65 @@
+"""The context of a question: the session's facts and the typed part of the arguments. What is unknown is absent."""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import UTC, datetime
+from typing import Any
+
+from sallyport.pdp.carry import NotCarriedError, carry
+from sallyport.pdp.model import Denied, ErrorCode, Query, Session
+from sallyport.pdp.schema import Action
+
+_MAX_RISK = 100
+_MAX_AGE = 2**53 - 1  # seconds; as milliseconds it still fits Cedar's duration
+
+
+def build(action: Action, query: Query, now: datetime) -> dict[str, Any]:
+    """Cedar's JSON for the whole context. Raises Denied."""
+    if action.tool is not None:
+        for name in action.tool.required_context:
+            if getattr(query.session, name) is None:
+                raise Denied(ErrorCode.CONTEXT_MISSING)
+    context: dict[str, Any] = {"session": _session(query.session, now)}
+    if action.tool is not None:
+        try:
+            context["input"] = carry(action.input, query.input)
+        except NotCarriedError:
+            raise Denied(ErrorCode.VALUE_NOT_CARRIED) from None
+    return context
+
+
+def _session(session: Session, now: datetime) -> dict[str, Any]:
+    moment = now.astimezone(UTC)
+    milliseconds = moment.microsecond // 1000
+    facts: dict[str, Any] = {
+        "now": f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z",
+        "hour_utc": moment.hour,
+    }
+    if session.ip is not None:
+        facts["ip"] = _address(session.ip)
+    if session.risk is not None:
+        facts["risk"] = _within(session.risk, _MAX_RISK)
+    if session.mfa_age is not None:
+        facts["mfa_age"] = f"{_within(session.mfa_age, _MAX_AGE // 1000)}s"
+    return facts
+
+
+def _address(text: str) -> str:
+    """Normal form; an IPv4 address in IPv6's clothes (::ffff:10.0.0.1) would dodge every isInRange of IPv4."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise Denied(ErrorCode.INVALID_QUESTION) from None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None:
+            raise Denied(ErrorCode.INVALID_QUESTION)
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+    return str(address)
+
+
+def _within(value: int, highest: int) -> int:
+    if type(value) is not int or not 0 <= value <= highest:
+        raise Denied(ErrorCode.INVALID_QUESTION)
+    return value

@@ -1,0 +1,152 @@
+"""A policy directory made into a snapshot, or refused with everything that is wrong with it at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+import cedarpy
+
+from sallyport.contract import catalog as catalogs
+from sallyport.contract.catalog import Catalog, Tool
+from sallyport.pdp import agents, base_schema, gates, json_schema, lint, policies, resources, roles, rules, schema
+from sallyport.pdp.base_schema import BaseSchema
+from sallyport.pdp.entities import Entities
+from sallyport.pdp.policy import Policy, parse
+from sallyport.pdp.principals import Principals
+from sallyport.pdp.resources import Resources
+from sallyport.pdp.snapshot import Snapshot
+from sallyport.pdp.types import Record
+from sallyport.runtime import settings, strict_yaml
+from sallyport.runtime.mounted_dir import Contents
+from sallyport.runtime.problems import ConfigError, Problem
+
+CATALOG = "catalog.yaml"
+NEEDED = (base_schema.FILE, CATALOG, roles.FILE, agents.FILE, resources.FILE)
+_POLICY = ".cedar"
+_IGNORED = (".test.yaml", ".md", ".json")
+_T = TypeVar("_T")
+
+
+def load(contents: Contents) -> Snapshot:
+    """The whole directory, parsed, typed and checked. Raises ConfigError with all problems, sorted by place."""
+    loader = _Loader(contents)
+    snapshot = loader.load()
+    if snapshot is None or loader.problems:
+        raise ConfigError(sorted(loader.problems, key=lambda found: (found.file, found.line, found.column)))
+    return snapshot
+
+
+class _Loader:
+    """One attempt: every step that can go on after another failed goes on, so that its problems are told too."""
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
+        self.problems: list[Problem] = list(_file_problems(contents.files))
+
+    def load(self) -> Snapshot | None:
+        catalog = self._try(CATALOG, lambda data: settings.load_model(Catalog, data, CATALOG))
+        base = self._try(base_schema.FILE, lambda data: base_schema.read(_text(data, base_schema.FILE)))
+        read = self._policies()
+        if base is None:
+            return None
+        found = self._try(resources.FILE, lambda data: resources.load(data, base))
+        known_agents = found and self._try(agents.FILE, lambda data: agents.load(data, found.orgs))
+        if catalog is None:
+            return None
+        names = [tool.name for tool in catalog.tools]
+        known_roles = self._try(roles.FILE, lambda data: roles.load(data, base, names))
+        inputs = self._inputs(catalog, base, found)
+        if found is None or not known_agents or known_roles is None or inputs is None:
+            return None
+        declared = schema.actions(base, inputs, catalog.tools)
+        known = lint.Known(known_roles, known_agents, found.orgs, catalog, declared)
+        return self._build(base, found, known, read)
+
+    def _build(self, base: BaseSchema, found: Resources, known: lint.Known, read: list[Policy]) -> Snapshot | None:
+        schema_text = schema.text(base, known.actions)
+        try:
+            typed = cedarpy.Schema.from_str(schema_text)
+        except ValueError as error:
+            self.problems.append(Problem(CATALOG, 0, 0, f"Cedar can't type these tools: {error}"))
+            return None
+        compiled = gates.compile_roles(known.roles, known.catalog.tools)
+        everything = (*read, *parse(compiled, gates.FILE, self.problems))
+        self.problems += policies.check(everything, known, typed)
+        if self.problems:
+            return None
+        principals = Principals(known.roles, known.agents, found.orgs, everything)
+        return Snapshot(
+            revision=self._contents.revision,
+            catalog=known.catalog,
+            catalog_digest=catalogs.digest(self._contents.files[CATALOG]),
+            schema=typed,
+            schema_text=schema_text,
+            compiled=compiled,
+            policies=everything,
+            rules=rules.build(known.actions, everything, principals, found.orgs),
+            principals=principals,
+            entities=Entities(principals, found, typed),
+        )
+
+    def _policies(self) -> list[Policy]:
+        files = {name: data for name, data in self._contents.files.items() if name.endswith(_POLICY)}
+        if not files:  # an empty policy set must not look like one that has nothing against it
+            self.problems.append(Problem("*.cedar", 0, 0, "there is no policy file at all; write one, or run init"))
+        return policies.read(files, self.problems)
+
+    def _inputs(self, catalog: Catalog, base: BaseSchema, found: Resources | None) -> Mapping[str, Record] | None:
+        document = strict_yaml.parse(self._contents.files[CATALOG], CATALOG)
+        inputs: dict[str, Record] = {}
+        before = len(self.problems)
+        for at, tool in enumerate(catalog.tools):
+            complaints = list(_tool_complaints(tool, base, found))
+            try:
+                inputs[tool.name] = json_schema.record_type(tool.input)
+            except json_schema.TooLargeError as error:
+                complaints.append(("input", f"the input schema is too large: {error}"))
+            self.problems += [
+                Problem(CATALOG, *document.position(["tools", at, key]), f"tool {tool.name}: {message}", tool.name)
+                for key, message in complaints
+            ]
+        return inputs if len(self.problems) == before else None
+
+    def _try(self, name: str, read: Callable[[bytes], _T]) -> _T | None:
+        if name not in self._contents.files:
+            return None  # told already
+        try:
+            return read(self._contents.files[name])
+        except ConfigError as error:
+            self.problems += error.problems
+            return None
+
+
+def _tool_complaints(tool: Tool, base: BaseSchema, found: Resources | None) -> Iterator[tuple[str, str]]:
+    for kind in tool.resource_types if tool.resources else ():
+        if kind not in base.resources:
+            yield "resources", f"no resource type {kind!r} in base.cedarschema; there are: {', '.join(base.resources)}"
+    known = found.orgs if found is not None else frozenset(tool.orgs)
+    for org in () if tool.orgs == "all" else tool.orgs:
+        if org not in known:
+            yield "orgs", f"no org {org!r} in resources.yaml"
+
+
+def _file_problems(files: Mapping[str, bytes]) -> Iterator[Problem]:
+    """A file that is missing, and one that would silently be passed over: `policy.ceder` forbids nothing."""
+    for name in NEEDED:
+        if name not in files:
+            yield Problem(name, 0, 0, "is missing; every policy directory needs it")
+    for name in files:
+        if name in NEEDED or name.endswith((_POLICY, *_IGNORED)):
+            continue
+        near = difflib.get_close_matches(name, [*NEEDED, name.rsplit(".", 1)[0] + _POLICY], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"policies end in {_POLICY}, tests in .test.yaml"
+        yield Problem(name, 0, 0, f"isn't a file that the PDP reads; {hint}")
+
+
+def _text(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError.about(name, f"not UTF-8 at byte {error.start}; save the file as UTF-8") from None

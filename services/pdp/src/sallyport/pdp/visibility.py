@@ -1,0 +1,88 @@
+"""May some call of this action be permitted to this caller? Hidden only if provably not.
+
+Judged are each policy's scope, and conditions that ask of the principal alone (the roles' gates are such); those are
+the same for every call. Any other condition may turn out either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cedarpy import pst
+
+from sallyport.pdp.model import Denied, Effect, ErrorCode, Principal, Verdict
+from sallyport.pdp.principals import View
+from sallyport.pdp.rules import ActionRules, Match, Rule
+from sallyport.pdp.snapshot import Snapshot
+
+_CONDITIONAL = Verdict(Effect.CONDITIONAL)
+_HIDDEN = Verdict(Effect.DENY)
+_UNKNOWN = Verdict(Effect.DENY, errors=(ErrorCode.UNKNOWN_ACTION,))
+
+
+def visible(snapshot: Snapshot, principal: Principal, actions: Sequence[str]) -> tuple[Verdict, ...]:
+    """CONDITIONAL or DENY for each action. Never raises."""
+    try:
+        view = snapshot.principals.view(principal)
+        return tuple(_verdict(snapshot, principal, view, name) for name in actions)
+    except Denied as denied:
+        return tuple(Verdict(Effect.DENY, errors=(denied.code,)) for _ in actions)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001 — any exception is a denial; a panic in Rust isn't even an Exception
+        return tuple(Verdict(Effect.DENY, errors=(ErrorCode.INTERNAL,)) for _ in actions)
+
+
+def is_visible(snapshot: Snapshot, principal: Principal, rules: ActionRules) -> bool:
+    return principal.org in rules.orgs and _may(rules, snapshot.principals.view(principal))
+
+
+def _verdict(snapshot: Snapshot, principal: Principal, view: View, name: str) -> Verdict:
+    rules = snapshot.rules.get(name)
+    # An unknown name costs what a hidden one costs: time must not tell them apart.
+    judged = rules if rules is not None else next(iter(snapshot.rules.values()))
+    may = _may(judged, view) and principal.org in judged.orgs
+    if rules is None:
+        return _UNKNOWN
+    return _CONDITIONAL if may else _HIDDEN
+
+
+def _may(rules: ActionRules, view: View) -> bool:
+    """Some permit may match, no forbid surely does, and nothing surely fails: Cedar would skip it, we deny."""
+    permitted = False
+    for rule in rules.rules:
+        scope = min(_principal_match(rule.policy.node.principal, view), rule.resource)
+        if rule.condition is not None and rule.condition in view.failing and scope is Match.YES:
+            return False
+        matched = min(scope, _condition_match(rule, view))
+        if rule.policy.permits:
+            permitted = permitted or matched is not Match.NO
+        elif matched is Match.YES:
+            return False
+    return permitted
+
+
+def _condition_match(rule: Rule, view: View) -> Match:
+    if rule.unconditional:
+        return Match.YES
+    if rule.condition is None:
+        return Match.MAYBE
+    return Match.YES if rule.condition in view.holding else Match.NO
+
+
+def _principal_match(scope: pst.PrincipalOrResourceConstraint, view: View) -> Match:
+    """Exact: all ancestors of the principal are known."""
+    match scope:
+        case pst.ScopeAny():
+            return Match.YES
+        case pst.ScopeEq(pst.EntityUid() as uid):
+            matches = (str(uid.type), uid.id) == view.uid
+        case pst.ScopeIn(pst.EntityUid() as uid):
+            matches = (str(uid.type), uid.id) in view.within
+        case pst.ScopeIs(kind):
+            matches = str(kind) == view.uid[0]
+        case pst.ScopeIsIn(kind, pst.EntityUid() as uid):
+            matches = str(kind) == view.uid[0] and (str(uid.type), uid.id) in view.within
+        case _:
+            return Match.MAYBE
+    return Match.YES if matches else Match.NO

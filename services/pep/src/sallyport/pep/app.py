@@ -1,0 +1,171 @@
+"""The composition root: settings in, a running PEP out. Parts are put together here; nothing registers itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sallyport.contract.seal import HopKeyFile
+from sallyport.pep import VERSION, management, release
+from sallyport.pep.audit import Recorder, open_stream
+from sallyport.pep.authn import build as build_authenticators
+from sallyport.pep.catalog import CatalogStore
+from sallyport.pep.decision import Decider, PdpClient
+from sallyport.pep.effect import Effects
+from sallyport.pep.inforce import CatalogInForce
+from sallyport.pep.model import Json, Peer, Request
+from sallyport.pep.pipeline import Pipeline, Rooms
+from sallyport.pep.refusal import Reason
+from sallyport.pep.schema import compile_schema
+from sallyport.pep.settings import PepSettings
+from sallyport.pep.telemetry import Metrics
+from sallyport.pep.tools import Registry, Tools, database, files
+from sallyport.pep.tools.hosted import Pool
+from sallyport.pep.transport import Endpoint, Limits, Running, serve
+from sallyport.runtime import atomic_file, tls
+from sallyport.runtime.telemetry import Tracing
+
+# The only routes that answer without authentication; a test walks the app and knows no other (N3).
+WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
+PUBLIC_ROUTES: Final = frozenset({WELL_KNOWN, f"{WELL_KNOWN}/mcp"})
+MCP: Final = "/mcp"
+_THREADS: Final = 8
+_GRACE: Final = 5.0  # seconds for what runs at a stop
+_HTTP_REASONS: Final = {404: Reason.NOT_FOUND, 405: Reason.METHOD_NOT_ALLOWED}
+_log: Final = structlog.get_logger()
+
+
+def create_app(pipeline: Pipeline, metadata: dict[str, Json], *, body_bytes: int) -> FastAPI:
+    """The MCP listener's app. No generated documentation: every route is in PUBLIC_ROUTES or is /mcp."""
+    app = FastAPI(title="Sallyport", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    endpoint = Endpoint(pipeline.handle, pipeline.turn_away, body_bytes=body_bytes)
+    app.router.routes.append(Route(MCP, endpoint=endpoint))
+
+    async def resource_metadata() -> JSONResponse:
+        """RFC 9728."""
+        return JSONResponse(metadata, headers={"cache-control": "no-store"})
+
+    async def turned_away(request: HttpRequest, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        reason = _HTTP_REASONS.get(status, Reason.NOT_FOUND)
+        answer = await pipeline.turn_away(reason, "no such route or method", _bare(request))
+        allowed = (error.headers or {}) if isinstance(error, HTTPException) else {}
+        return Response(answer.body, answer.status, {"content-type": "application/json", **allowed})
+
+    for path in sorted(PUBLIC_ROUTES):
+        app.add_api_route(path, resource_metadata, methods=["GET"])
+    for status in _HTTP_REASONS:
+        app.add_exception_handler(status, turned_away)
+    return app
+
+
+def _bare(request: HttpRequest) -> Request:
+    return Request(Peer(request.client.host if request.client else ""), request.method, (), b"")
+
+
+@asynccontextmanager
+async def hosted(settings: PepSettings) -> AsyncIterator[Registry]:
+    """The explicit table of hosted tools, bound to what the settings name."""
+    async with contextlib.AsyncExitStack() as stack:
+        root = files.Root(settings.files.root)
+        stack.callback(root.close)
+        password = settings.database.password_file
+        secret = atomic_file.read_private(password).decode().strip() if password else None
+        tables = await database.Database.open(settings.database.url, secret)
+        stack.push_async_callback(tables.close)
+        file_pool, table_pool = Pool(_THREADS, "files"), Pool(_THREADS, "database")
+        stack.callback(file_pool.close)
+        stack.callback(table_pool.close)
+        yield Registry((*files.tools(root, file_pool), *database.tools(tables, table_pool)))
+
+
+@asynccontextmanager
+async def assembled(settings: PepSettings) -> AsyncIterator[Rooms]:
+    """All rooms, put together; on leaving, what was begun is closed, the audit stream last."""
+    metrics = Metrics(VERSION)
+    authenticators = build_authenticators(settings, on_dropped_roles=metrics.dropped_roles)
+    async with contextlib.AsyncExitStack() as stack:
+        recorder: Recorder = await stack.enter_async_context(open_stream(settings.audit))
+        tracing = Tracing("sallyport-pep", settings.telemetry.otlp_endpoint)
+        tracing.start()
+        stack.callback(tracing.stop)
+        registry = await stack.enter_async_context(hosted(settings))
+        store = CatalogStore(settings.policies, compile_schema=compile_schema, hosted=registry.names)
+        tools = Tools(registry, store)
+        client = PdpClient(settings.pdp.address, HopKeyFile(settings.pdp.hop_key))
+        stack.push_async_callback(client.close)
+        deadline = settings.pdp.deadline_ms / 1000
+        yield Rooms(
+            authenticators=authenticators,
+            eras=frozenset(settings.eras),
+            origins=frozenset(settings.origins),
+            json_depth=settings.limits.json_depth,
+            in_force=CatalogInForce(store, client, deadline, metrics.know_tools),
+            decider=Decider(client, tools, release.FULFILLED),
+            effects=Effects(tools, recorder, metrics),
+            recorder=recorder,
+            metrics=metrics,
+            tracing=tracing,
+            deadline=deadline,
+        )
+
+
+async def run(settings: PepSettings, *, plain_http: bool) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ConfigError, or OSError where an address can't be bound."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with assembled(settings) as rooms:
+        watch = asyncio.create_task(rooms.in_force.watch())
+        mcp, manage = await _listen(settings, rooms, plain_http=plain_http)
+        # Freezing what start-up left keeps the collector off it: a fifth of the tail latency otherwise.
+        gc.collect()
+        gc.freeze()
+        _log.info("listening", mcp=mcp.port, management=manage.port)
+        await stop.wait()
+        _log.info("stopping")
+        rooms.in_force.drain()
+        await mcp.stop(_GRACE)
+        watch.cancel()
+        await manage.stop(0)
+
+
+async def _listen(settings: PepSettings, rooms: Rooms, *, plain_http: bool) -> tuple[Running, Running]:
+    limits = Limits(
+        body_bytes=settings.limits.body_bytes,
+        header_count=settings.limits.header_count,
+        header_bytes=settings.limits.header_bytes,
+        receive_seconds=settings.limits.receive_seconds,
+        handshake_seconds=settings.limits.handshake_seconds,
+        connections=settings.limits.connections,
+    )
+    metadata = rooms.authenticators.metadata()
+    app = create_app(Pipeline(rooms), metadata, body_bytes=limits.body_bytes)
+    operators = management.build(
+        lambda: rooms.in_force.not_ready(rooms.recorder.failure()), rooms.metrics, settings.tls.management_clients
+    )
+    context = None if plain_http else _tls(settings, settings.tls.client_certificate)
+    # A probe has no certificate: on the management port one is asked for, never required.
+    optional = None if plain_http else _tls(settings, "optional" if settings.tls.client_ca else "none")
+    turned_away = rooms.recorder.turned_away
+    mcp = await serve(app, settings.listen, tls=context, limits=limits, on_refused=turned_away)
+    manage = await serve(operators, settings.management, tls=optional, limits=limits, on_refused=turned_away)
+    return mcp, manage
+
+
+def _tls(settings: PepSettings, client_certificate: tls.ClientCertificate) -> ssl.SSLContext:
+    return tls.server_context(settings.tls.certificate, settings.tls.key, settings.tls.client_ca, client_certificate)

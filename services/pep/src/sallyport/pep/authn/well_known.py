@@ -1,0 +1,37 @@
+"""What a client without a token is told: where to get one (RFC 9728, RFC 6750 §3)."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from sallyport.pep.model import Json
+from sallyport.pep.settings import PepSettings
+
+_WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
+
+
+def path(resource: str) -> str:
+    """Where the metadata of a resource lies: the well-known part goes before the resource's path (RFC 9728 §3.1)."""
+    return f"{_WELL_KNOWN}{urlsplit(resource).path.rstrip('/')}"
+
+
+def url(resource: str) -> str:
+    parts = urlsplit(resource)
+    return f"{parts.scheme}://{parts.netloc}{path(resource)}"
+
+
+def challenge(resource: str, *, error: str = "") -> str:
+    """The WWW-Authenticate value; an error only where a token was presented (RFC 6750 §3.1)."""
+    value = f'Bearer resource_metadata="{url(resource)}"'
+    return f'{value}, error="{error}"' if error else value
+
+
+def metadata(settings: PepSettings) -> dict[str, Json]:
+    """RFC 9728 §2; public, so it holds nothing that an issuer's own metadata doesn't."""
+    return {
+        "resource": settings.resource,
+        "authorization_servers": [issuer.issuer for issuer in settings.issuers],
+        "bearer_methods_supported": ["header"],
+        "resource_name": "Sallyport",
+    }

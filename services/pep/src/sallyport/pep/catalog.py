@@ -1,0 +1,141 @@
+"""The catalogs that are held: catalog.yaml as the policy directory has it, by digest, ready to check and to list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeAlias
+
+from sallyport.contract.catalog import Catalog, Effect, Hosted, Tool, digest
+from sallyport.pep.model import Json
+from sallyport.runtime import mounted_dir, strict_yaml
+from sallyport.runtime.problems import ConfigError, Problem
+from sallyport.runtime.settings import load_model
+
+FILE: Final = "catalog.yaml"
+HELD: Final = 2  # the one in force and the one before it, or after: a swap refuses nothing
+
+
+class Validator(Protocol):
+    """A compiled JSON Schema; made by the schema room."""
+
+    def problem(self, value: Json) -> str:
+        """What is wrong, in words that hold none of the value; "" if it fits."""
+
+
+class SchemaRefused(ValueError):
+    """A schema that can't be held to. The text says what to change."""
+
+
+Compile: TypeAlias = Callable[[Mapping[str, Any]], Validator]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedCatalog:
+    """One catalog, complete: whatever is wrong with it was found before it could serve."""
+
+    digest: str
+    catalog: Catalog
+    validators: Mapping[str, Validator]  # by tool name, of its input
+    listing: tuple[dict[str, Json], ...]  # as MCP's tools/list shows them, in the catalog's order
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(tool.name for tool in self.catalog.tools)
+
+    def find(self, name: str) -> Tool | None:
+        return self.catalog.tool(name)
+
+    def tool(self, name: str) -> Tool:
+        """The entry of a name that is known to be there, or KeyError."""
+        found = self.catalog.tool(name)
+        if found is None:
+            raise KeyError("the catalog has no such tool")
+        return found
+
+
+class CatalogStore:
+    """Reads the policy directory when a digest is asked for that isn't held."""
+
+    def __init__(self, policies: Path, *, compile_schema: Compile, hosted: frozenset[str]) -> None:
+        """`hosted` are the names of the registered hosted tools: an entry that names another is refused."""
+        self._policies = policies
+        self._compile = compile_schema
+        self._hosted = hosted
+        self._held: dict[str, LoadedCatalog] = {}
+
+    def get(self, wanted: str) -> LoadedCatalog | None:
+        """The catalog with this digest, or None if the directory doesn't hold it. ConfigError: it can't be served."""
+        found = self._held.get(wanted)
+        if found is None:
+            data = mounted_dir.read(self._policies).files.get(FILE)
+            if data is None or digest(data) != wanted:
+                return None
+            found = load(data, compile_schema=self._compile, hosted=self._hosted)
+        self._keep(found)
+        return found
+
+    def tool(self, wanted: str, name: str) -> Tool | None:
+        """The entry of a call that was checked against a catalog held; reads nothing."""
+        held = self._held.get(wanted)
+        return held.find(name) if held else None
+
+    def entries(self, name: str) -> Iterator[Tool]:
+        """The entries of that name in all catalogs held."""
+        return (tool for held in self._held.values() if (tool := held.find(name)) is not None)
+
+    def _keep(self, loaded: LoadedCatalog) -> None:
+        self._held.pop(loaded.digest, None)
+        self._held[loaded.digest] = loaded
+        while len(self._held) > HELD:
+            del self._held[next(iter(self._held))]  # the one not asked for longest
+
+
+def load(data: bytes, *, compile_schema: Compile, hosted: frozenset[str]) -> LoadedCatalog:
+    """Parse and compile catalog.yaml, or raise ConfigError with every problem, its line and column."""
+    catalog = load_model(Catalog, data, FILE)
+    document = strict_yaml.parse(data, FILE)
+    problems: list[Problem] = []
+    validators: dict[str, Validator] = {}
+    for index, tool in enumerate(catalog.tools):
+        at = ("tools", index)
+        wrong = _provider_problem(tool, hosted)
+        if wrong:
+            problems.append(Problem(FILE, *document.position((*at, "provider")), wrong, tool.name))
+        for key, schema in (("input", tool.input), ("output", tool.output)):
+            try:
+                compiled = None if schema is None else compile_schema(schema)
+            except SchemaRefused as error:
+                message = f"{tool.name}.{key}: {error}"
+                problems.append(Problem(FILE, *document.position((*at, key)), message, tool.name))
+                continue
+            if key == "input" and compiled is not None:
+                validators[tool.name] = compiled
+    if problems:
+        raise ConfigError(problems)
+    return LoadedCatalog(digest(data), catalog, validators, tuple(_listed(tool) for tool in catalog.tools))
+
+
+def _provider_problem(tool: Tool, hosted: frozenset[str]) -> str:
+    if not isinstance(tool.provider, Hosted):
+        return f"{tool.name}: upstreams can't be served yet; name a hosted tool"
+    if tool.provider.hosted not in hosted:
+        known = ", ".join(sorted(hosted)) or "none"
+        return f"{tool.name}: there is no hosted tool {tool.provider.hosted!r}; there are: {known}"
+    return ""
+
+
+def _listed(tool: Tool) -> dict[str, Json]:
+    annotations: dict[str, Json] = {
+        "readOnlyHint": tool.effect is Effect.READ_ONLY,
+        "destructiveHint": tool.effect is Effect.DESTRUCTIVE,
+        "openWorldHint": tool.open_world,
+    }
+    listed: dict[str, Json] = {"name": tool.name, "description": tool.description, "inputSchema": dict(tool.input)}
+    if tool.title:
+        listed["title"] = annotations["title"] = tool.title
+    if tool.output is not None:
+        listed["outputSchema"] = dict(tool.output)
+    listed["annotations"] = annotations
+    return listed

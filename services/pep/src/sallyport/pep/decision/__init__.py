@@ -1,0 +1,207 @@
+"""Room 5: the only place where a `Permit` is made, and only from the PDP's sealed answer to this very question.
+
+The PDP decides; here is no authorization logic. A visibility question comes before any resolver, so that nobody
+learns from a lookup what they may not see.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from sallyport.authz.v1 import authz_pb2 as pb
+from sallyport.pep.decision import question as ask
+from sallyport.pep.decision.client import NoDecision, PdpClient
+from sallyport.pep.decision.permit import Permit, PermitRefused, make
+from sallyport.pep.model import Caller, CheckedCall, Identity, Resolved, Unresolved
+from sallyport.pep.refusal import Reason, Refusal
+
+__all__ = [
+    "Decider",
+    "Denied",
+    "Mismatch",
+    "NoDecision",
+    "PdpClient",
+    "Permit",
+    "PermitRefused",
+    "Permitted",
+    "ResolverPort",
+]
+
+SERVER: Final = ("Server", "sallyport")
+
+
+class ResolverPort(Protocol):
+    """How a hosted tool's own lookup is reached from here without importing the tool."""
+
+    def has_resolver(self, name: str) -> bool: ...
+
+    async def resolve(self, identity: Identity, call: CheckedCall) -> tuple[Resolved, ...] | Unresolved: ...
+
+    async def release(self, resolved: tuple[Resolved, ...]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Permitted:
+    """A method without an effect of its own is permitted; this runs no tool."""
+
+    reasons: tuple[str, ...]
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A refusal with what the PDP said, for the record."""
+
+    refusal: Refusal
+    reasons: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The PDP holds another catalog: rooms 4 and 5 run once more with that one."""
+
+    catalog_digest: str
+
+
+class Decider:
+    """The room's door. `deadline` is absolute, on the monotonic clock, and holds for all questions of one call."""
+
+    def __init__(self, client: PdpClient, resolvers: ResolverPort, obligations: frozenset[str]) -> None:
+        """`obligations` is what release/ can fulfil: a permit that demands anything else is none."""
+        self._client = client
+        self._resolvers = resolvers
+        self._obligations = obligations
+
+    async def visible(
+        self, caller: Caller, who: Identity, names: Sequence[str], catalog_digest: str, deadline: float
+    ) -> frozenset[str] | Denied | Mismatch:
+        """Which of these tools some permit may still match for; an unknown name is never among them."""
+        question = ask.about_visibility(caller, who, names, catalog_digest)
+        answer = await self._ask(question, deadline, batch=True)
+        if not isinstance(answer, pb.Answer):
+            return answer
+        return frozenset(name for name, result in zip(names, answer.results, strict=True) if _may(result))
+
+    async def method(
+        self, caller: Caller, who: Identity, method: str, catalog_digest: str, deadline: float
+    ) -> Permitted | Denied | Mismatch:
+        """May this caller use `method` on this server?"""
+        question = ask.about_method(caller, who, method, SERVER, catalog_digest)
+        answer = await self._ask(question, deadline, batch=False)
+        if not isinstance(answer, pb.Answer):
+            return answer
+        return self._denial(answer) or Permitted(tuple(answer.results[0].reasons), answer.revision)
+
+    async def call(
+        self, caller: Caller, who: Identity, call: CheckedCall, catalog_digest: str, deadline: float
+    ) -> Permit | Denied | Mismatch:
+        """A permit for exactly this call, or why not. On anything but a permit all handles are let go."""
+        resolved = await self._resolve(caller, who, call, catalog_digest, deadline)
+        if not isinstance(resolved, tuple):
+            return resolved
+        permit: Permit | Denied | Mismatch | None = None
+        try:
+            permit = await self._judge(caller, who, call, resolved, catalog_digest, deadline)
+        finally:
+            if not isinstance(permit, Permit):
+                await self._resolvers.release(resolved)
+        return permit
+
+    async def _resolve(
+        self, caller: Caller, who: Identity, call: CheckedCall, catalog_digest: str, deadline: float
+    ) -> tuple[Resolved, ...] | Denied | Mismatch:
+        if not self._resolvers.has_resolver(call.name):
+            return tuple(Resolved(ref) for ref in call.resources)
+        visible = await self.visible(caller, who, (call.name,), catalog_digest, deadline)
+        if not isinstance(visible, frozenset):
+            return visible
+        if call.name not in visible:
+            return Denied(Refusal(Reason.DENIED, "the tool is not visible to this caller"))
+        found = await self._resolvers.resolve(who, call)
+        return Denied(Refusal(Reason.DENIED, f"unresolved: {found.detail}")) if isinstance(found, Unresolved) else found
+
+    async def _judge(
+        self,
+        caller: Caller,
+        who: Identity,
+        call: CheckedCall,
+        resolved: tuple[Resolved, ...],
+        catalog_digest: str,
+        deadline: float,
+    ) -> Permit | Denied | Mismatch:
+        question = ask.about_call(caller, who, call, resolved, catalog_digest)
+        answer = await self._ask(question, deadline, batch=len(resolved) != 1)
+        if not isinstance(answer, pb.Answer):
+            return answer
+        denial = self._denial(answer)
+        if denial is not None:
+            return await self._without_oracle(denial, caller, who, call, catalog_digest, deadline)
+        return make(
+            caller=caller,
+            call=call,
+            identity=who,
+            resolved=resolved,
+            revision=answer.revision,
+            reasons=_union(result.reasons for result in answer.results),
+            obligations=_union(result.obligations for result in answer.results),
+        )
+
+    async def _without_oracle(
+        self, denial: Denied, caller: Caller, who: Identity, call: CheckedCall, catalog_digest: str, deadline: float
+    ) -> Denied:
+        """Advice tells that a tool exists, so only a caller to whom it is visible gets it."""
+        if not denial.refusal.advice:
+            return denial
+        visible = await self.visible(caller, who, (call.name,), catalog_digest, deadline)
+        if isinstance(visible, frozenset) and call.name in visible:
+            return denial
+        return replace(denial, refusal=replace(denial.refusal, advice=()))
+
+    async def _ask(self, question: pb.Question, deadline: float, *, batch: bool) -> pb.Answer | Denied | Mismatch:
+        try:
+            answer = await self._client.ask(question, batch=batch, timeout=deadline - time.monotonic())
+        except NoDecision as error:
+            return Denied(Refusal(Reason.NO_DECISION, str(error)))
+        if any(pb.ERROR_CODE_CATALOG_MISMATCH in result.errors for result in answer.results):
+            return Mismatch(answer.catalog_digest)
+        if not answer.revision or not answer.results:
+            return Denied(Refusal(Reason.NO_DECISION, "no policy set serves"), errors=_errors(answer))
+        return answer
+
+    def _denial(self, answer: pb.Answer) -> Denied | None:
+        """None only where every result is a permit without errors whose obligations are all known."""
+        if all(result.effect == pb.EFFECT_PERMIT and not result.errors for result in answer.results):
+            unknown = set(_union(result.obligations for result in answer.results)) - self._obligations
+            if not unknown:
+                return None
+            refusal = Refusal(Reason.UNKNOWN_OBLIGATION, f"unknown obligations: {sorted(unknown)}")
+            return Denied(refusal, revision=answer.revision)
+        denying = [result for result in answer.results if result.effect != pb.EFFECT_PERMIT or result.errors]
+        advice = _union(result.advice for result in denying)
+        return Denied(
+            Refusal(Reason.DENIED, "denied by the PDP", advice=advice),
+            reasons=_union(result.reasons for result in denying),
+            errors=_errors(answer),
+            revision=answer.revision,
+        )
+
+
+def _may(result: pb.Result) -> bool:
+    return result.effect in {pb.EFFECT_PERMIT, pb.EFFECT_CONDITIONAL} and not result.errors
+
+
+def _errors(answer: pb.Answer) -> tuple[str, ...]:
+    return _union((_name(code) for code in result.errors) for result in answer.results)
+
+
+def _name(code: pb.ErrorCode.ValueType) -> str:
+    return pb.ErrorCode.Name(code) if code in pb.ErrorCode.values() else f"ERROR_CODE_{code}"
+
+
+def _union(groups: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(item for group in groups for item in group))

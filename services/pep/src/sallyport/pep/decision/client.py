@@ -1,0 +1,126 @@
+"""The line to the PDP: gRPC over loopback, sealed both ways, with a deadline that nothing outlives.
+
+Whatever isn't a sealed answer to this very question in time is `NoDecision`, and so a refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeAlias, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+from sallyport.authz.v1 import authz_pb2 as pb
+from sallyport.authz.v1 import authz_pb2_grpc as rpc
+from sallyport.contract.limits import MAX_BATCH_MESSAGE_BYTES, check_question
+from sallyport.contract.seal import HopKeyError, HopKeyFile, Label
+
+# Without these the back-off after a PDP restart grows to minutes; a proxy variable must not move the line.
+_OPTIONS: Final = (
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.enable_retries", 0),
+    ("grpc.max_receive_message_length", MAX_BATCH_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_BATCH_MESSAGE_BYTES),
+)
+
+
+_M = TypeVar("_M", pb.Answer, pb.RevisionAnswer)
+
+
+class _Sealed(Protocol):
+    answer: bytes
+    mac: bytes
+
+
+_Send: TypeAlias = Callable[[bytes, bytes, float], Awaitable[_Sealed]]
+
+
+class NoDecision(Exception):
+    """No usable answer. The text is for the record, never for the client."""
+
+
+class PdpClient:
+    """One channel to one PDP; every method raises NoDecision and nothing else."""
+
+    def __init__(self, address: str, hop_key: HopKeyFile) -> None:
+        self._hop_key = hop_key
+        self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self._stub = rpc.AuthorizationServiceStub(self._channel)
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    async def ask(self, question: pb.Question, *, batch: bool, timeout: float) -> pb.Answer:  # noqa: ASYNC109 — gRPC's own deadline
+        """Put one question; the answer has as many results as the question has evaluations."""
+        refused = check_question(question, batch=batch)
+        if refused is not None:
+            raise NoDecision(f"the question isn't one: {refused}")
+        payload = question.SerializeToString(deterministic=True)
+        if batch:
+            raw = await self._sealed(self._send_batch, Label.BATCH_QUESTION, Label.BATCH_ANSWER, payload, timeout)
+        else:
+            raw = await self._sealed(self._send, Label.EVALUATE_QUESTION, Label.EVALUATE_ANSWER, payload, timeout)
+        answer = _parse(pb.Answer(), raw)
+        _check_echo(question, payload, answer)
+        return answer
+
+    async def revision(self, *, timeout: float) -> pb.RevisionAnswer:  # noqa: ASYNC109 — gRPC's own deadline
+        """Which policy set serves, and which catalog belongs to it."""
+        nonce = secrets.token_bytes(16)
+        labels = Label.REVISION_QUESTION, Label.REVISION_ANSWER
+        answer = _parse(pb.RevisionAnswer(), await self._sealed(self._send_revision, *labels, nonce, timeout))
+        if not hmac.compare_digest(answer.nonce, nonce):
+            raise NoDecision("PDP: the answer is to another question")
+        return answer
+
+    async def _send(self, payload: bytes, mac: bytes, seconds: float) -> _Sealed:
+        return await self._stub.Evaluate(pb.EvaluateRequest(question=payload, mac=mac), timeout=seconds)
+
+    async def _send_batch(self, payload: bytes, mac: bytes, seconds: float) -> _Sealed:
+        return await self._stub.EvaluateBatch(pb.EvaluateBatchRequest(question=payload, mac=mac), timeout=seconds)
+
+    async def _send_revision(self, payload: bytes, mac: bytes, seconds: float) -> _Sealed:
+        return await self._stub.GetRevision(pb.GetRevisionRequest(nonce=payload, mac=mac), timeout=seconds)
+
+    async def _sealed(self, send: _Send, asked: Label, answered: Label, payload: bytes, seconds: float) -> bytes:
+        if seconds <= 0:
+            raise NoDecision("the deadline has passed")
+        try:
+            key = self._hop_key.current()
+            async with asyncio.timeout(seconds):
+                response = await send(payload, key.seal(asked, payload), seconds)
+        except grpc.aio.AioRpcError as error:
+            raise NoDecision(f"PDP: {error.code().name}") from None
+        except TimeoutError:
+            raise NoDecision("PDP: no answer before the deadline") from None
+        except HopKeyError as error:
+            raise NoDecision(str(error)) from None
+        if not key.open(answered, response.answer, response.mac):
+            raise NoDecision("PDP: the seal is broken")
+        return response.answer
+
+
+def _parse(message: _M, raw: bytes) -> _M:
+    try:
+        message.ParseFromString(raw)
+    except DecodeError:
+        raise NoDecision("PDP: unreadable answer") from None
+    return message
+
+
+def _check_echo(question: pb.Question, payload: bytes, answer: pb.Answer) -> None:
+    if not hmac.compare_digest(answer.question_sha256, hashlib.sha256(payload).digest()):
+        raise NoDecision("PDP: the answer is to another question")
+    if answer.decision_id != question.decision_id:
+        raise NoDecision("PDP: the answer names another decision")
+    if len(answer.results) != len(question.evaluations):
+        raise NoDecision("PDP: the answer has another number of results")

@@ -1,0 +1,85 @@
+"""Bytes → the members of one JSON-RPC 2.0 request or notification."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeGuard
+
+from mcp_types.jsonrpc import JSONRPC_VERSION
+
+from sallyport.pep.model import Json
+from sallyport.pep.refusal import Reason, Refusal
+from sallyport.pep.rpc.rejected import Rejected, bad_params, invalid
+from sallyport.runtime import strict_json
+
+ID_LENGTH: Final = 256
+METHOD_LENGTH: Final = 128
+_MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params"})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A well-formed message of any method; `id` is None for a notification."""
+
+    id: str | int | None
+    method: str
+    params: Mapping[str, Json]
+    meta: Mapping[str, Json] = field(default_factory=dict)
+
+
+def read(body: bytes, max_depth: int) -> Call | Rejected:
+    try:
+        value = strict_json.parse(body, max_depth=max_depth)
+    except strict_json.JsonRefused as error:
+        return Rejected(Refusal(Reason.MALFORMED, f"JSON: {error}"))
+    if not isinstance(value, dict):
+        return Rejected(invalid("the body is no object; a batch is not taken"))
+    request_id = value.get("id")
+    known_id = request_id if is_id(request_id) else None
+    if refusal := _members(value):
+        return Rejected(refusal, known_id)
+    return _call(value, known_id)
+
+
+def is_id(value: Json) -> TypeGuard[str | int]:
+    """Tell whether it may be a request's id: a string of at most 256 characters or an integer, never null."""
+    return (isinstance(value, int) and not isinstance(value, bool)) or (
+        isinstance(value, str) and len(value) <= ID_LENGTH
+    )
+
+
+def looks_like(key: str, known: Iterable[str]) -> bool:
+    """Tell whether a lenient reader would take `key` for one of `known`, though it isn't: Method, param\u017f, U+212A."""
+    folded = _fold(key)
+    return any(key != name and folded == _fold(name) for name in known)
+
+
+def _call(value: Mapping[str, Json], request_id: str | int | None) -> Call | Rejected:
+    method, params = value["method"], value.get("params", {})
+    if not isinstance(method, str) or not 0 < len(method) <= METHOD_LENGTH:
+        return Rejected(invalid("method is no string of 1 to 128 characters"), request_id)
+    if not isinstance(params, dict):
+        return Rejected(bad_params("params is no object"), request_id, method=method)
+    meta = params.get("_meta", {})
+    if not isinstance(meta, dict):
+        return Rejected(bad_params("_meta is no object"), request_id, method=method)
+    return Call(request_id, method, params, meta)
+
+
+def _fold(text: str) -> str:
+    letters = (c for c in unicodedata.normalize("NFKC", text).casefold() if c.isalnum() or c in "/.")
+    return "".join(letters)
+
+
+def _members(value: Mapping[str, Json]) -> Refusal | None:
+    if "result" in value or "error" in value:
+        return invalid("a response is not taken from a client")
+    if value.keys() - _MEMBERS:
+        return invalid("a member that JSON-RPC does not have")
+    if value.get("jsonrpc") != JSONRPC_VERSION or "method" not in value:
+        return invalid("jsonrpc is not 2.0, or method is missing")
+    if "id" in value and not is_id(value["id"]):
+        return invalid("id is no integer and no string of at most 256 characters")
+    return None

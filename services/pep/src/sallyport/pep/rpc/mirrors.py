@@ -1,0 +1,74 @@
+"""Headers that repeat what the body says: where both are there they agree, in either era (N13, SEP-2243)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from sallyport.pep.model import Era, Json
+from sallyport.pep.refusal import Refusal
+from sallyport.pep.rpc.envelope import Call
+from sallyport.pep.rpc.rejected import mismatch
+
+_ENCODED: Final = re.compile(r"=\?base64\?(.*)\?=")
+_PARAM: Final = "mcp-param-"
+_NAMED: Final = {"tools/call": "name"}  # method → the parameter that Mcp-Name repeats
+
+
+def check(call: Call, headers: Mapping[str, str], era: Era) -> Refusal | None:
+    """Compare Mcp-Method, Mcp-Name and Mcp-Param-* with the body; the modern era requires the first two."""
+    method, name = headers.get("mcp-method"), headers.get("mcp-name")
+    if method is None and era is Era.MODERN:
+        return mismatch("Mcp-Method is missing")
+    if method is not None and method != call.method:
+        return mismatch("Mcp-Method and the body disagree")
+    named = call.params.get(_NAMED[call.method]) if call.method in _NAMED else None
+    if name is None and era is Era.MODERN and call.method in _NAMED:
+        return mismatch("Mcp-Name is missing")
+    if name is not None and (named is None or decode(name) != named):
+        return mismatch("Mcp-Name and the body disagree")
+    for header, value in headers.items():
+        if header.startswith(_PARAM) and not _repeats_argument(header.removeprefix(_PARAM), decode(value), call):
+            return mismatch("an Mcp-Param header and the body disagree")
+    return None
+
+
+def decode(value: str) -> str | None:
+    """Undo =?base64?…?= (Streamable HTTP, Value Encoding); None where it isn't the one canonical encoding of UTF-8."""
+    encoded = _ENCODED.fullmatch(value)
+    if encoded is None:
+        return value
+    try:
+        raw = base64.b64decode(encoded[1], validate=True)
+        text = raw.decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return text if base64.b64encode(raw).decode() == encoded[1] else None
+
+
+def _repeats_argument(header: str, value: str | None, call: Call) -> bool:
+    """An argument of the header's own name decides; without one, some argument has to have the value.
+
+    Which argument a header repeats stands in the tool's schema, which this room doesn't have.
+    """
+    arguments = call.params.get("arguments")
+    if value is None or call.method not in _NAMED or not isinstance(arguments, dict):
+        return False
+    own = [argument for key, argument in arguments.items() if key.lower() == header]
+    return value in set(_scalars(own or list(arguments.values())))
+
+
+def _scalars(values: list[Json]) -> Iterator[str]:
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            values.extend(value.values())
+        elif isinstance(value, list):
+            values.extend(value)
+        elif isinstance(value, bool):
+            yield "true" if value else "false"
+        elif value is not None:
+            yield str(value)

@@ -1,0 +1,279 @@
+"""pep.yaml: where the PEP listens, whom it believes, and where what it needs lies. Paths only, never a secret (N7).
+
+Whatever would leave the gate open is refused at load, with every problem at once: no authenticator, a symmetric
+algorithm, an empty list of orgs, an orchestrator that no certificate can name.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from sallyport.pep.model import Era
+from sallyport.runtime.settings import ConfigPath, Settings, load_model
+
+_MAX_PORT: Final = 65535
+_MAX_SOCKET_PATH: Final = 107  # sun_path of unix(7), without its final NUL
+_SQLITE: Final = "sqlite:///"
+_TRUST_DOMAIN: Final = re.compile(r"spiffe://[a-z0-9._-]{1,255}(/[A-Za-z0-9._-]+)+")  # SPIFFE-ID §2
+_DNS: Final = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+_URI: Final = re.compile(r"[!#-\[\]-~]{1,512}")  # printable ASCII without quote and backslash: it goes into a header
+ALGORITHMS: Final = frozenset(
+    {"ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
+)
+
+
+def _split(address: str) -> tuple[str, int]:
+    """host:port with a literal IP address, IPv6 in brackets; names would ask a resolver that others may own."""
+    host, _, port = address.rpartition(":")
+    host = "127.0.0.1" if host == "localhost" else host.removeprefix("[").removesuffix("]")
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError(f"{address!r} is not an IP address and a port; write 127.0.0.1:8443 or [::1]:8443") from None
+    if not (port.isascii() and port.isdigit() and int(port) <= _MAX_PORT):
+        raise ValueError(f"{address!r} has no port from 0 to {_MAX_PORT} at its end; write 127.0.0.1:8443")
+    return host, int(port)
+
+
+def network_address(address: str) -> str:
+    """Any address to listen on, in one spelling."""
+    host, port = _split(address)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def pdp_address(address: str) -> str:
+    """The PDP lives in the same pod or machine: loopback, or a unix socket by absolute path."""
+    if address.startswith("unix"):
+        path = address.removeprefix("unix:")
+        if not path.startswith("/") or len(path.encode()) > _MAX_SOCKET_PATH or "\0" in path:
+            raise ValueError(f"{address!r} is not unix:/absolute/path of at most {_MAX_SOCKET_PATH} bytes")
+        return address
+    if not ipaddress.ip_address(_split(address)[0]).is_loopback:
+        raise ValueError(f"{address!r} is not on loopback: questions to the PDP never leave the pod; use 127.0.0.1")
+    return network_address(address)
+
+
+def _web_address(url: str) -> str:
+    """An absolute https URI without user, query and fragment; plain http on loopback only (RFC 8707 §2, RFC 8414 §2)."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError(f"{url!r} is not a URI; write https://host:port/path") from None
+    if not _URI.fullmatch(url) or not host or "@" in parts.netloc or "?" in url or "#" in url:
+        raise ValueError(f"{url!r} is not an absolute URI without user, query and fragment; write https://host/path")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+        raise ValueError(f"{url!r} is not https; plain http is for loopback only")
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _origin(url: str) -> str:
+    if _web_address(url) != url.lower() or urlsplit(url).path:
+        raise ValueError(f"{url!r} is not an origin; write https://host or https://host:port in lower case")
+    return url
+
+
+def _algorithm(name: str) -> str:
+    if name.lower() == "none":
+        raise ValueError("none is no signature: anybody could write any token; use ES256")
+    if name.startswith("HS"):
+        raise ValueError(f"{name} is symmetric: who can check a token could also sign one; use ES256")
+    if name not in ALGORITHMS:
+        raise ValueError(f"{name!r} is not one of {', '.join(sorted(ALGORITHMS))}")
+    return name
+
+
+def _spiffe(value: str) -> str:
+    if not _TRUST_DOMAIN.fullmatch(value):
+        raise ValueError(f"{value!r} is not a SPIFFE id; write spiffe://trust-domain/path, without wildcards")
+    return value
+
+
+def _dns(value: str) -> str:
+    if not _DNS.fullmatch(value):
+        raise ValueError(f"{value!r} is not a DNS name in lower case; wildcards are not accepted")
+    return value
+
+
+def _database_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"sqlite", "postgresql"}:
+        raise ValueError("database.url begins with sqlite:/// or postgresql://")
+    if parts.password is not None or "password" in parts.query.lower():
+        raise ValueError("database.url holds a password; put it into a file and name that in database.password_file")
+    return url
+
+
+def _otlp(url: str) -> str:
+    if url and (urlsplit(url).scheme not in {"http", "https"} or "@" in url):
+        raise ValueError("telemetry.otlp_endpoint is a http or https URL without user and password, or empty")
+    return url
+
+
+Listen = Annotated[str, AfterValidator(network_address)]
+Uri = Annotated[str, AfterValidator(_web_address)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Text = Annotated[str, Field(pattern=r"^[!-~]([ -~]{0,126}[!-~])?$")]  # at most 128, as in the contract
+Orgs = Annotated[tuple[Text, ...], Field(min_length=1)]  # empty means refuse
+RoleMap = dict[Text, Text]  # what the claim says -> role in roles.yaml
+
+
+class PeerName(Settings):
+    """Whom a client certificate names: one SPIFFE id or one DNS name, compared exactly; never the CN."""
+
+    spiffe: Annotated[str, AfterValidator(_spiffe)] | None = None
+    dns: Annotated[str, AfterValidator(_dns)] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.spiffe is None) == (self.dns is None):
+            raise ValueError("name the peer by exactly one of `spiffe` and `dns`")
+        return self
+
+
+class ForwardIdentity(Settings):
+    """That an orchestrator may say for whom it calls, within these orgs."""
+
+    orgs: Orgs
+    issuer: Name  # the name under which its users are known; another than any token issuer's
+    roles: RoleMap = Field(default_factory=dict)
+
+
+class Orchestrator(PeerName):
+    forward_identity: ForwardIdentity | None = None
+
+
+class Tls(Settings):
+    certificate: ConfigPath
+    key: ConfigPath
+    client_ca: ConfigPath | None = None
+    client_certificate: Literal["none", "optional", "required"] = "none"
+    orchestrators: tuple[Orchestrator, ...] = ()
+    management_clients: tuple[PeerName, ...] = ()  # who may see readiness reasons and metrics from elsewhere
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.client_certificate != "none" and self.client_ca is None:
+            raise ValueError(f"client_certificate: {self.client_certificate} needs client_ca")
+        if self.client_certificate == "required" and not self.orchestrators:
+            raise ValueError("client_certificate: required with no orchestrators lets nobody in; list them")
+        if self.client_certificate == "none" and self.orchestrators:
+            raise ValueError("orchestrators are known by certificate; set client_certificate: optional or required")
+        if self.management_clients and self.client_ca is None:
+            raise ValueError("management_clients are known by certificate; set client_ca")
+        for peers in (self.orchestrators, self.management_clients):
+            _unique("peer", [peer.spiffe or peer.dns or "" for peer in peers])
+        return self
+
+
+class Pdp(Settings):
+    address: Annotated[str, AfterValidator(pdp_address)]
+    hop_key: ConfigPath
+    deadline_ms: int = Field(default=500, ge=1, le=10_000)
+
+
+class Roles(Settings):
+    claim: Text = "roles"  # a member's name, or a path such as realm_access.roles; a name with :// is never split
+    map: RoleMap = Field(default_factory=dict)  # what isn't in it is dropped and counted
+
+
+class Issuer(Settings):
+    name: Name  # part of every principal's id: renaming makes other people of its users
+    issuer: Uri  # `iss`, compared exactly
+    jwks: ConfigPath
+    algorithms: Annotated[tuple[Annotated[str, AfterValidator(_algorithm)], ...], Field(min_length=1)]
+    orgs: Orgs
+    roles: Roles = Roles()
+    token_types: Annotated[tuple[Text, ...], Field(min_length=1)] = ("at+jwt",)  # RFC 9068 §2.1
+    leeway_seconds: int = Field(default=30, ge=0, le=60)
+    risk_claim: Text | None = None  # a signed score from 0 to 100
+
+
+class Audit(Settings):
+    directory: ConfigPath
+    signing_key: ConfigPath
+    masking_key: ConfigPath
+
+
+class Files(Settings):
+    root: ConfigPath
+
+
+class Database(Settings):
+    url: Annotated[str, AfterValidator(_database_url)]
+    password_file: ConfigPath | None = None
+
+
+class Limits(Settings):
+    body_bytes: int = Field(default=1_048_576, ge=1024, le=16 << 20)
+    header_count: int = Field(default=64, ge=1, le=256)
+    header_bytes: int = Field(default=16_384, ge=1024, le=65_536)
+    json_depth: int = Field(default=64, ge=4, le=128)
+    receive_seconds: float = Field(default=10, gt=0, le=120)
+    connections: int = Field(default=512, ge=1, le=65_536)
+    handshake_seconds: float = Field(default=5, gt=0, le=60)
+
+
+class Telemetry(Settings):
+    otlp_endpoint: Annotated[str, AfterValidator(_otlp)] = ""  # empty: no spans leave
+
+
+class PepSettings(Settings):
+    listen: Listen
+    management: Listen
+    resource: Uri  # who we are: the `aud` that a token must name
+    tls: Tls
+    pdp: Pdp
+    policies: ConfigPath
+    issuers: tuple[Issuer, ...] = ()
+    audit: Audit
+    files: Files
+    database: Database
+    eras: Annotated[tuple[Era, ...], Field(min_length=1)] = (Era.MODERN, Era.LEGACY)
+    limits: Limits = Limits()
+    origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
+    telemetry: Telemetry = Telemetry()
+
+    @model_validator(mode="after")
+    def _somebody_can_be_known(self) -> Self:
+        forwarding = [peer.forward_identity for peer in self.tls.orchestrators if peer.forward_identity]
+        if not self.issuers and not forwarding:
+            raise ValueError("no authenticator: list an issuer, or an orchestrator with forward_identity")
+        _unique("issuer name", [issuer.name for issuer in self.issuers])
+        _unique("issuer", [issuer.issuer for issuer in self.issuers])
+        # An orchestrator's alice must not become a token issuer's alice by a shared name.
+        _unique("issuer name", [*{issuer.name for issuer in self.issuers}, *{each.issuer for each in forwarding}])
+        return self
+
+
+def _unique(what: str, names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{what} {twice[0]!r} stands there twice; each must be unique")
+
+
+def load(path: Path) -> PepSettings:
+    """Read pep.yaml; relative paths count from its folder, sqlite's too. Raises ConfigError with every problem."""
+    base = path.absolute().parent
+    settings = load_model(PepSettings, path.read_bytes(), str(path), base=base)
+    return settings.model_copy(update={"database": _anchored(settings.database, base)})
+
+
+def _anchored(database: Database, base: Path) -> Database:
+    file = database.url.removeprefix(_SQLITE)
+    if file == database.url or file.startswith("/"):
+        return database
+    return database.model_copy(update={"url": f"{_SQLITE}{base / file}"})

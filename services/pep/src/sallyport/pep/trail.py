@@ -1,0 +1,42 @@
+"""What is known of one request so far: grows room by room, and is all that a refusal needs to be told and recorded."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sallyport.pep.model import Caller, CallTool, CheckedCall, Era, Message, Peer
+
+
+@dataclass(slots=True)
+class Trail:
+    """One request's way. Mutable, and owned by the pipeline alone."""
+
+    peer: Peer
+    traceparent: str = ""
+    decision_id: str = field(default_factory=lambda: secrets.token_hex(16))
+    caller: Caller | None = None
+    request_id: str | int | None = None
+    era: Era | None = None
+    method: str = ""
+    tool: str = ""
+    message: Message | None = None
+    call: CheckedCall | None = None
+    challenge_error: str = ""
+    policy_reasons: tuple[str, ...] = ()
+    policy_errors: tuple[str, ...] = ()
+    revision: str = ""
+    settled: bool = False  # the intent has its outcome
+
+    def know(self, message: Message) -> None:
+        """Take over what a well-formed message says of itself."""
+        envelope = message.envelope
+        self.message, self.method = message, envelope.method
+        self.request_id, self.era = envelope.id, envelope.era
+        self.tool = message.name if isinstance(message, CallTool) else ""
+        self.traceparent = envelope.traceparent or self.traceparent
+
+    def note(self, reasons: Iterable[str], *, errors: Iterable[str] = (), revision: str = "") -> None:
+        """Take over what the PDP said."""
+        self.policy_reasons, self.policy_errors, self.revision = tuple(reasons), tuple(errors), revision

@@ -1,0 +1,167 @@
+"""Listeners: several in one process and one loop; signals are the caller's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Coroutine
+from email.utils import formatdate
+from typing import Any, Final, TypeVar
+
+import uvloop
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+from uvicorn.lifespan.on import LifespanOn
+from uvicorn.server import ServerState
+
+from sallyport.pep.transport.crowd import Crowd
+from sallyport.pep.transport.door import Door
+from sallyport.pep.transport.limits import Limits
+from sallyport.pep.transport.protocol import HttpProtocol, OnRefused
+
+T = TypeVar("T")
+_CANCEL_SECONDS: Final = 5.0  # for cancelled requests to record their outcome
+_ACCEPT_PAUSE: Final = 0.05
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run the process's main coroutine on uvloop, named here and never guessed."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
+async def serve(
+    app: ASGIApp, listen: str, *, tls: ssl.SSLContext | None, limits: Limits, on_refused: OnRefused
+) -> Running:
+    """Listen on `listen` ("127.0.0.1:0", "[::1]:8443"), and return when connections are taken.
+
+    Raises ValueError for plain HTTP beyond loopback, a context that speaks less than TLS 1.3 or a malformed address,
+    OSError where the address can't be bound, RuntimeError where the app's lifespan doesn't start.
+    """
+    host, port = _address(listen)
+    if tls is None and not _is_loopback(host):
+        raise ValueError(f"plain HTTP on {listen}: only a loopback address may be without TLS; configure tls")
+    if tls is not None and tls.minimum_version is not ssl.TLSVersion.TLSv1_3:
+        raise ValueError("the TLS context allows versions below 1.3; make it with sallyport.runtime.tls")
+    running = Running(app, tls, limits, on_refused)
+    await running._start(host, port)  # noqa: SLF001 — the two are one
+    return running
+
+
+class Running:
+    """One listener at work."""
+
+    def __init__(
+        self, app: ASGIApp, tls: ssl.SSLContext | None, limits: Limits, on_refused: OnRefused
+    ) -> None:
+        self._config = Config(
+            app,
+            http=HttpProtocol,
+            loop="uvloop",
+            ws="none",
+            lifespan="on",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+        )
+        self._config.load()
+        self._tls, self._limits, self._on_refused = tls, limits, on_refused
+        self._state, self._crowd = ServerState(), Crowd(limits)
+        self._lifespan = LifespanOn(self._config)
+        self._accepting: asyncio.Task[None] | None = None
+        self._clock: asyncio.TimerHandle | None = None
+        self.port = 0
+
+    @property
+    def connections(self) -> int:
+        return len(self._crowd)
+
+    def stop_accepting(self) -> None:
+        """Close the listening socket; connections that are open go on."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+            self._accepting = None
+
+    async def stop(self, grace: float) -> None:
+        """Answer what has begun within `grace` seconds, cancel what is left, end the app's lifespan."""
+        self.stop_accepting()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._crowd.emptied()
+        await self._cut_the_rest()
+        if self._clock is not None:
+            self._clock.cancel()
+        await self._lifespan.shutdown()
+
+    async def _start(self, host: str, port: int) -> None:
+        await self._lifespan.startup()
+        if self._lifespan.should_exit:
+            raise RuntimeError("the application's start failed; its error stands in the log above")
+        self._tick()
+        try:
+            listener = socket.create_server((host, port), family=_family(host), backlog=1024)
+        except OSError:
+            await self.stop(0)
+            raise
+        listener.setblocking(False)
+        self.port = listener.getsockname()[1]
+        self._accepting = asyncio.get_running_loop().create_task(self._accept(listener))
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with listener:
+            while True:
+                try:
+                    connection, peer = await loop.sock_accept(listener)
+                except OSError:  # out of descriptors, or a peer that has gone: neither may end the service
+                    await asyncio.sleep(_ACCEPT_PAUSE)
+                    continue
+                Door(peer[0], self._crowd, self._limits, self._on_refused, self._tls).enter(connection, self._open)
+
+    def _open(self, entry: Door) -> HttpProtocol:
+        state = self._lifespan.state
+        return HttpProtocol(self._config, self._state, state, self._limits, self._on_refused, self._crowd, entry)
+
+    async def _cut_the_rest(self) -> None:
+        tasks = list(self._state.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.linger_seconds if tasks else 0):
+                await self._crowd.emptied()
+        for connection in self._crowd.everyone():
+            connection.abort()
+
+    def _tick(self) -> None:
+        # RFC 9110 §6.6.1: an origin server with a clock sends Date.
+        self._state.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]
+        self._clock = asyncio.get_running_loop().call_later(1.0, self._tick)
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, colon, port = listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:  # noqa: PLR2004 — RFC 9293
+        raise ValueError(f"{listen!r} is no address to listen on; write host:port, such as 127.0.0.1:8443")
+    return host, int(port)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False  # a name may resolve to anything, "localhost" too
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -1,0 +1,138 @@
+"""A PDP on loopback as the PEP meets it: real gRPC, real policies, a real hop key file."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from sallyport.authz.v1 import authz_pb2 as pb
+from sallyport.authz.v1 import authz_pb2_grpc as rpc
+from sallyport.contract.seal import HopKey, Label
+from sallyport.pdp.inforce import InForce
+from sallyport.pdp.server import Server
+from sallyport.pdp.settings import Limits, PdpSettings
+from sallyport.runtime import canonical_json
+from sallyport.runtime.telemetry import Tracing
+
+POLICIES: Final = Path(__file__).resolve().parents[3] / "policies"
+CATALOG_DIGEST: Final = hashlib.sha256((POLICIES / "catalog.yaml").read_bytes()).hexdigest()
+SECONDS: Final = 10.0
+SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+# Each channel its own connection: gRPC would share one between equal channels.
+OWN_CONNECTION: Final = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", 16 << 20))
+
+
+def evaluation(action: str = "read_file", resource: str = "File::alice/notes.txt", **arguments: Any) -> pb.Evaluation:
+    kind, _, name = resource.partition("::")
+    given: dict[str, Any] = {"table": name, "limit": 100} if kind == "Table" else {"path": name}
+    return pb.Evaluation(
+        action=action, resource=pb.Resource(type=kind, id=name), input=canonical_json.encode(arguments or given)
+    )
+
+
+def question(*evaluations: pb.Evaluation, **changes: Any) -> pb.Question:
+    """What the PEP asks for alice, a developer of acme, via coding-bot; by default about her own file."""
+    subject = pb.Subject(issuer="laptop", user_id="alice", agent_id="coding-bot", org="acme", roles=["developer"])
+    fields: dict[str, Any] = {
+        "decision_id": secrets.token_hex(16),
+        "purpose": pb.PURPOSE_CALL,
+        "subject": subject,
+        "session": pb.Session(ip="127.0.0.1"),
+        "catalog_digest": CATALOG_DIGEST,
+        "evaluations": evaluations or (evaluation(),),
+    }
+    return pb.Question(**{**fields, **changes})
+
+
+def visibility(*actions: str) -> pb.Question:
+    return question(*(pb.Evaluation(action=name) for name in actions), purpose=pb.PURPOSE_VISIBILITY)
+
+
+@dataclass(frozen=True, slots=True)
+class Pdp:
+    """A started server, and a client that holds its hop key."""
+
+    server: Server
+    channel: grpc.aio.Channel
+    key: HopKey
+    settings: PdpSettings
+
+    @property
+    def stub(self) -> rpc.AuthorizationServiceAsyncStub:
+        return rpc.AuthorizationServiceStub(self.channel)
+
+    async def send(self, payload: bytes, *, mac: bytes | None = None, seconds: float = SECONDS) -> pb.Answer:
+        seal = self.key.seal(Label.EVALUATE_QUESTION, payload) if mac is None else mac
+        response = await self.stub.Evaluate(pb.EvaluateRequest(question=payload, mac=seal), timeout=seconds)
+        assert self.key.open(Label.EVALUATE_ANSWER, response.answer, response.mac)
+        return pb.Answer.FromString(response.answer)
+
+    async def ask(self, asked: pb.Question) -> pb.Answer:
+        payload = asked.SerializeToString()
+        answer = await self.send(payload)
+        assert answer.question_sha256 == hashlib.sha256(payload).digest()
+        assert answer.decision_id == asked.decision_id
+        return answer
+
+    async def ask_batch(self, asked: pb.Question, *, seconds: float = SECONDS) -> pb.Answer:
+        payload = asked.SerializeToString()
+        mac = self.key.seal(Label.BATCH_QUESTION, payload)
+        response = await self.stub.EvaluateBatch(pb.EvaluateBatchRequest(question=payload, mac=mac), timeout=seconds)
+        assert self.key.open(Label.BATCH_ANSWER, response.answer, response.mac)
+        return pb.Answer.FromString(response.answer)
+
+    async def revision(self) -> pb.RevisionAnswer:
+        nonce = secrets.token_bytes(16)
+        mac = self.key.seal(Label.REVISION_QUESTION, nonce)
+        response = await self.stub.GetRevision(pb.GetRevisionRequest(nonce=nonce, mac=mac), timeout=SECONDS)
+        assert self.key.open(Label.REVISION_ANSWER, response.answer, response.mac)
+        answer = pb.RevisionAnswer.FromString(response.answer)
+        assert answer.nonce == nonce
+        return answer
+
+
+def settings(tmp_path: Path, policies: Path = POLICIES, **limits: int) -> PdpSettings:
+    return PdpSettings(
+        listen="127.0.0.1:0",
+        health="127.0.0.1:0",
+        policies=policies,
+        hop_key=tmp_path / "run" / "hop.key",
+        limits=Limits(**{"deadline_ms": 10_000, **limits}),
+    )
+
+
+@asynccontextmanager
+async def connected(server: Server, chosen: PdpSettings) -> AsyncIterator[Pdp]:
+    async with grpc.aio.insecure_channel(server.listen, options=OWN_CONNECTION) as channel:
+        yield Pdp(server, channel, HopKey.from_file(chosen.hop_key), chosen)
+
+
+@asynccontextmanager
+async def running(tmp_path: Path, policies: Path = POLICIES, **limits: int) -> AsyncIterator[Pdp]:
+    chosen = settings(tmp_path, policies, **limits)
+    in_force = InForce()
+    in_force.load(chosen.policies)
+    server = Server(chosen, in_force, Tracing("pdp", ""))
+    await server.start()
+    try:
+        async with connected(server, chosen) as pdp:
+            yield pdp
+    finally:
+        await server.stop()
+
+
+async def health(address: str, service: str = "") -> int:
+    async with grpc.aio.insecure_channel(address, options=OWN_CONNECTION) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=SECONDS, wait_for_ready=True)
+        return int(answer.status)

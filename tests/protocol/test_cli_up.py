@@ -1,0 +1,213 @@
+"""`sallyport up` with the real services."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.support.laptop import Up, cli, init, sallyport, start, token, up  # noqa: F401 — a fixture
+
+LOOPBACK = ("0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F")
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()
+
+
+def until_gone(*pids: int) -> None:
+    """Wait, without polling, for processes that aren't our children."""
+    for pid in pids:
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            ended, _, _ = select.select([descriptor], [], [], 30)
+        finally:
+            os.close(descriptor)
+        assert ended, f"{pid} outlived its parent"
+
+
+def listening(pid: int) -> set[str]:
+    """Local addresses, in the kernel's hexadecimal, on which this process listens (TCP) or receives (UDP)."""
+    sockets = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()}
+    found: set[str] = set()
+    for table, states in (("tcp", {"0A"}), ("tcp6", {"0A"}), ("udp", {"07"}), ("udp6", {"07"})):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] in states and f"socket:[{fields[9]}]" in sockets:
+                found.add(fields[1])
+    return found
+
+
+def test_endpoint_json_says_where_everything_is(sallyport: Up) -> None:  # noqa: F811
+    path = sallyport.directory / "run" / "endpoint.json"
+    document = json.loads(path.read_bytes())
+    assert set(document) == {"mcp_url", "management_url", "pdp_address", "ca_file", "pids"}
+    assert set(document["pids"]) == {"pep", "pdp"}
+    assert document["mcp_url"].startswith("https://127.0.0.1:")
+    assert document["mcp_url"].endswith("/mcp")
+    assert Path(document["ca_file"]).is_absolute()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert all(map(alive, document["pids"].values()))
+    assert not any("warning" in line for line in sallyport.said), sallyport.said
+
+
+def test_nothing_listens_beyond_loopback(sallyport: Up) -> None:  # noqa: F811
+    here = sallyport.endpoint
+    addresses = {pid: listening(pid) for pid in (here.pep, here.pdp)}
+    assert len(addresses[here.pep]) == 2
+    assert len(addresses[here.pdp]) == 2
+    beyond = {entry for found in addresses.values() for entry in found if entry.split(":")[0] not in LOOPBACK}
+    assert not beyond
+
+
+def secrets_of(directory: Path) -> list[bytes]:
+    names = ("ca/ca.key", "server/tls.key", "issuer/signing.key", "audit/signing.key", "audit/masking.key")
+    found = []
+    for name in names:
+        text = (directory / "pki" / name).read_bytes()
+        found += [line for line in text.splitlines() if len(line) > 20 and not line.startswith(b"-----")]
+    hop = (directory / "run" / "hop.key").read_bytes()
+    return [*found, hop.strip(), hop.hex().encode()]
+
+
+def test_n7_no_secret_in_arguments_environment_logs_or_audit(
+    sallyport: Up,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    directory = sallyport.directory
+    bearer = token(directory)
+    assert cli("call", directory, "--as", "alice/coding-bot", "read_file", "path=alice/notes.txt").returncode == 0
+    secrets = secrets_of(directory)
+    assert len(secrets) >= 7
+    here = sallyport.endpoint
+    places = {
+        f"{pid}/{what}": Path(f"/proc/{pid}/{what}").read_bytes()
+        for pid in (here.pep, here.pdp)
+        for what in ("cmdline", "environ")
+    }
+    files = [directory / "run" / name for name in ("pep.log", "pdp.log", "endpoint.json")]
+    places |= {path.name: path.read_bytes() for path in [*files, *directory.glob("audit/*/*.jsonl")]}
+    leaks = {(place, secret[:6]) for place, data in places.items() for secret in secrets if secret in data}
+    assert not leaks
+    signature = bearer.rsplit(".", 1)[0].encode().split(b".")[0]  # the header is the same in every token of this key
+    assert not [place for place, data in places.items() if signature in data]
+
+
+def test_a_second_up_on_the_same_directory_is_refused(sallyport: Up) -> None:  # noqa: F811
+    run = cli("up", sallyport.directory, "--port", "0")
+    assert run.returncode == 2
+    assert "another `sallyport up`" in run.stderr
+    assert alive(sallyport.endpoint.pep)
+    assert (sallyport.directory / "run" / "endpoint.json").exists()
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
+    return init(tmp_path / "laptop")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_both_cleanly(fresh: Path, number: int) -> None:
+    with up(fresh) as running:
+        here = running.endpoint
+        assert running.stop(number) == 0
+    assert not alive(here.pep)
+    assert not alive(here.pdp)
+    assert not (fresh / "run" / "endpoint.json").exists()
+    assert cli("audit", "verify", fresh).returncode == 0
+
+
+def test_a_dead_child_comes_back_and_endpoint_json_says_so(fresh: Path) -> None:
+    with up(fresh) as running:
+        before = running.endpoint
+        os.kill(before.pdp, signal.SIGKILL)
+        running.until("starting it again")
+        running.until("Ctrl-C stops both")
+        after = running.endpoint
+        assert (after.pep, after.mcp_url, after.pdp_address) == (before.pep, before.mcp_url, before.pdp_address)
+        assert after.pdp != before.pdp
+        assert permitted(fresh)
+        os.kill(after.pep, signal.SIGKILL)
+        running.until("Ctrl-C stops both")
+        assert running.endpoint.pep != after.pep
+        assert running.endpoint.mcp_url == before.mcp_url
+        assert permitted(fresh)
+
+
+def permitted(directory: Path) -> bool:
+    return cli("call", directory, "--as", "alice/coding-bot", "read_file", "path=alice/notes.txt").returncode == 0
+
+
+def test_without_restart_a_dead_pdp_stays_dead_and_every_call_is_refused(fresh: Path) -> None:
+    with up(fresh, "--no-restart") as running:
+        here = running.endpoint
+        os.kill(here.pdp, signal.SIGKILL)
+        running.until("stays so")
+        run = cli("call", fresh, "--as", "alice/coding-bot", "read_file", "path=alice/notes.txt")
+        assert run.returncode == 4
+        assert "authorization unavailable" in run.stderr
+        assert running.endpoint == here
+        assert alive(here.pep)
+
+
+def test_children_die_with_a_parent_that_was_killed(fresh: Path) -> None:
+    with up(fresh) as running:
+        here = running.endpoint
+        running.process.kill()
+        until_gone(here.pep, here.pdp)
+    with up(fresh) as again:  # a stale endpoint.json and lock are no hindrance
+        assert again.endpoint.pep != here.pep
+
+
+def test_a_taken_default_port_is_replaced_and_said(fresh: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as squatter:
+        taken = squatter.getsockname()[1]
+        config = fresh / "pep.yaml"
+        config.write_text(config.read_text().replace("listen: 127.0.0.1:8443", f"listen: 127.0.0.1:{taken}"))
+        run = cli("up", fresh, "--port", str(taken))
+        assert (run.returncode, "is taken" in run.stderr) == (4, True)
+        running = start(fresh, "--no-restart", port=None)
+        try:
+            running.until(f"port {taken} of pep.yaml is taken")
+            running.until("Ctrl-C stops both")
+            assert f":{taken}/" not in running.endpoint.mcp_url
+        finally:
+            running.stop()
+
+
+def test_plain_http_is_served_on_loopback(fresh: Path) -> None:
+    with up(fresh, "--plain-http") as running:
+        assert running.endpoint.mcp_url.startswith("http://127.0.0.1:")
+        assert permitted(fresh)
+
+
+def test_a_broken_configuration_ends_up_with_file_line_and_advice(fresh: Path) -> None:
+    config = fresh / "pdp.yaml"
+    config.write_text(config.read_text().replace("hop_key:", "hop_keys:"))
+    run = cli("up", fresh, "--port", "0")
+    assert run.returncode == 1
+    assert "hop_key" in run.stderr
+    assert "pdp.yaml:" in run.stderr
+    assert "next:" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not (fresh / "run" / "endpoint.json").exists()
+
+
+def test_a_broken_policy_set_is_up_but_not_ready_and_says_why(fresh: Path) -> None:
+    (fresh / "policies" / "files.cedar").write_text("permit (principal, action, ")
+    with up(fresh) as running:
+        said = "".join(running.said)
+        assert "not ready" in said
+        assert "policy check" in said
+        run = cli("call", fresh, "--as", "alice/coding-bot", "read_file", "path=alice/notes.txt")
+        assert run.returncode == 4
+    assert cli("policy", "check", fresh).returncode == 2

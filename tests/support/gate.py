@@ -1,0 +1,89 @@
+"""The PEP's rooms and a real PDP in this process, without sockets in front: for tests that look inside one request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sallyport.cli import issuer
+from sallyport.cli.laptop import Laptop
+from sallyport.pdp import settings as pdp_settings
+from sallyport.pdp.inforce import InForce
+from sallyport.pdp.server import Server
+from sallyport.pep import app
+from sallyport.pep import settings as pep_settings
+from sallyport.pep.model import Answer, Era, Peer, Request
+from sallyport.pep.pipeline import Pipeline, Rooms
+from sallyport.runtime.telemetry import Tracing
+from tests.support import laptop
+
+META = {
+    "io.modelcontextprotocol/protocolVersion": Era.MODERN.value,
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """`pipeline.handle` is the front door; `directory` is what `sallyport init` made."""
+
+    directory: Path
+    rooms: Rooms
+    pipeline: Pipeline
+
+    def with_rooms(self, **changed: Any) -> Gate:
+        """The same gate with other rooms in some places."""
+        rooms = replace(self.rooms, **changed)
+        return Gate(self.directory, rooms, Pipeline(rooms))
+
+    def request(self, method: str, params: dict[str, Any] | None = None, **who: Any) -> Request:
+        """A modern request by alice via coding-bot, or by `who` (fields of issuer.Identity)."""
+        person = {"user": "alice", "agent": "coding-bot"} | who
+        token = issuer.mint(Laptop.at(self.directory), issuer.Identity(**person))
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"_meta": META, **(params or {})}}
+        name = (params or {}).get("name")
+        headers: Headers = (
+            (b"authorization", f"Bearer {token}".encode()),
+            (b"content-type", b"application/json"),
+            (b"accept", b"application/json, text/event-stream"),
+            (b"mcp-protocol-version", Era.MODERN.value.encode()),
+            (b"mcp-method", method.encode()),
+            *(((b"mcp-name", name.encode()),) if name else ()),
+        )
+        return Request(Peer("127.0.0.1"), "POST", headers, json.dumps(body).encode())
+
+    def call(self, name: str, arguments: dict[str, Any] | None = None, **who: Any) -> Request:
+        return self.request("tools/call", {"name": name, "arguments": arguments or {}}, **who)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Everything in the audit so far, as written."""
+        files = sorted((self.directory / "audit").glob("*/*.jsonl"))
+        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def body(answer: Answer) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(answer.body)
+    return parsed
+
+
+@asynccontextmanager
+async def gate(directory: Path) -> AsyncIterator[Gate]:
+    """`sallyport init` into a fresh directory, then all parts put together as the processes do it."""
+    made = laptop.init(directory)
+    in_force = InForce()
+    chosen = pdp_settings.load(made / "pdp.yaml").model_copy(update={"listen": "127.0.0.1:0", "health": "127.0.0.1:0"})
+    in_force.load(chosen.policies)
+    server = Server(chosen, in_force, Tracing("pdp"))
+    await server.start()
+    pep = pep_settings.load(made / "pep.yaml")
+    pep = pep.model_copy(update={"pdp": pep.pdp.model_copy(update={"address": server.listen})})
+    try:
+        async with app.assembled(pep) as rooms:
+            yield Gate(made, rooms, Pipeline(rooms))
+    finally:
+        await server.stop()

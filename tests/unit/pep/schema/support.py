@@ -1,0 +1,19 @@
+"""A catalog of one tool, as text, loaded as the PEP loads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from json import dumps
+from typing import Any
+
+from sallyport.pep.catalog import LoadedCatalog, load
+from sallyport.pep.schema import compile_schema
+
+HOSTED = frozenset({"read_file", "copy", "database_query", "list_files", "write_file", "delete_file", "describe_table"})
+
+
+def loaded(schema: Mapping[str, Any], resources: list[dict[str, Any]] | None = None) -> LoadedCatalog:
+    tool: dict[str, Any] = {"name": "copy", "provider": {"hosted": "copy"}, "input": {"type": "object", **schema}}
+    if resources is not None:
+        tool["resources"] = resources
+    return load(dumps({"tools": [tool]}).encode(), compile_schema=compile_schema, hosted=HOSTED)
