@@ -50,13 +50,24 @@ def snapshot() -> Snapshot:
     return load(mounted_dir.read(POLICIES))
 
 
-def ask(person: Person, action: str, resource: str, *, at: datetime = NOON, **more: Json) -> Verdict:
+def changed(name: str, old: str, new: str) -> Snapshot:
+    """The shipped set with one text in one file put otherwise."""
+    shipped = mounted_dir.read(POLICIES)
+    text = shipped.files[name].decode()
+    assert old in text
+    return load(mounted_dir.Contents({**shipped.files, name: text.replace(old, new).encode()}, "0" * 64))
+
+
+def ask(
+    person: Person, action: str, resource: str, *, at: datetime = NOON, within: Snapshot | None = None, **more: Json
+) -> Verdict:
     """The verdict on `action` for a resource such as "Table::orders", its argument filled in as the PEP would."""
+    policies = within or snapshot()
     kind, _, name = resource.partition("::")
     arguments: dict[str, Json] = {**_defaults(action), _ARGUMENT[kind]: name, **more} if kind in _ARGUMENT else {}
     query = Query(action, kind, name, input=arguments)
     (verdict,) = decide(
-        snapshot(), person.principal, [query], Purpose.CALL, catalog_digest=snapshot().catalog_digest, now=at
+        policies, person.principal, [query], Purpose.CALL, catalog_digest=policies.catalog_digest, now=at
     )
     return verdict
 

@@ -8,13 +8,13 @@ from datetime import datetime
 import pytest
 
 from sallyport.pdp.model import Effect, ErrorCode
-from tests.policies.shipped import ALICE, BOB, CAROL, NOON, POLICIES, TOOLS, Person, ask, snapshot, visible
+from tests.policies.shipped import ALICE, BOB, CAROL, NOON, POLICIES, TOOLS, Person, ask, changed, snapshot, visible
 
 
 def permits(person: Person, action: str, resource: str, policy: str, at: datetime = NOON) -> None:
     verdict = ask(person, action, resource, at=at)
     assert (verdict.effect, verdict.errors) == (Effect.PERMIT, ()), verdict
-    assert policy in verdict.reasons
+    assert policy in verdict.reasons if policy else verdict.reasons
 
 
 def denies(person: Person, action: str, resource: str, policy: str = "", at: datetime = NOON) -> None:
@@ -59,6 +59,32 @@ def test_the_owner_changes_a_file_through_a_trusted_agent_and_nobody_else_does(a
 @pytest.mark.parametrize(("action", "group"), [("write_file", "write"), ("delete_file", "destructive")])
 def test_an_agent_of_little_trust_changes_nothing(action: str, group: str) -> None:
     denies(ALICE.via("chat-bot"), action, "File::alice/notes.txt", f"agent_ceiling.{group}")
+
+
+def test_an_agent_of_no_trust_does_not_even_read() -> None:
+    untrusted = changed("agents.yaml", "trust_level: 2", "trust_level: 0")
+    for action, resource in (("list_files", "Folder::."), ("database_query", "Table::orders")):
+        permits(ALICE.via("chat-bot"), action, resource, "")
+        verdict = ask(ALICE.via("chat-bot"), action, resource, within=untrusted)
+        assert (verdict.effect, verdict.reasons) == (Effect.DENY, ("agent_ceiling.read_only",))
+
+
+def test_trust_is_needed_in_steps() -> None:
+    for level, may in ((4, set()), (5, {"write_file"}), (6, {"write_file"}), (7, {"write_file", "delete_file"})):
+        policies = changed("agents.yaml", "trust_level: 8", f"trust_level: {level}")
+        for action in ("write_file", "delete_file"):
+            verdict = ask(ALICE, action, "File::alice/notes.txt", within=policies)
+            assert (verdict.effect is Effect.PERMIT) == (action in may), (level, action)
+        reading = ask(ALICE, "read_file", "File::alice/notes.txt", within=policies)
+        assert (reading.effect is Effect.PERMIT) == (level >= 5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("class: internal", "class: odd"), ("environment: staging", "environment: odd")]
+)
+def test_a_value_that_nobody_thought_of_opens_nothing(old: str, new: str) -> None:
+    policies = changed("resources.yaml", old, new)
+    assert ask(ALICE, "database_query", "Table::orders", within=policies).effect is Effect.DENY
 
 
 @pytest.mark.parametrize("action", ["database_query", "describe_table"])
@@ -165,7 +191,8 @@ def test_without_a_role_there_is_no_list_either() -> None:
         (ALICE.as_("readonly"), ()),
         (ALICE.as_(), ()),
         (ALICE.as_("user"), ("list_files", "read_file", "database_query", "describe_table")),
-        (ALICE.via("chat-bot"), ("list_files", "database_query", "describe_table")),
+        # read_file's condition asks of the resource too, so it isn't settled before there is one.
+        (ALICE.via("chat-bot"), ("list_files", "read_file", "database_query", "describe_table")),
         (CAROL.via("chat-bot"), ()),
         (ALICE.via("nobody"), ()),
         (ALICE.as_("emperor"), ()),

@@ -72,9 +72,14 @@ def body(answer: Answer) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def gate(directory: Path) -> AsyncIterator[Gate]:
-    """`sallyport init` into a fresh directory, then all parts put together as the processes do it."""
+async def gate(directory: Path, *, without: tuple[str, ...] = ()) -> AsyncIterator[Gate]:
+    """`sallyport init` into a fresh directory, then all parts put together as the processes do it.
+
+    `without` names policy files to leave out, such as the one that looks at the clock.
+    """
     made = laptop.init(directory)
+    for name in without:
+        (made / "policies" / name).unlink()
     in_force = InForce()
     chosen = pdp_settings.load(made / "pdp.yaml").model_copy(update={"listen": "127.0.0.1:0", "health": "127.0.0.1:0"})
     in_force.load(chosen.policies)

@@ -30,7 +30,7 @@ class Injected:
                 seen += 1
                 try:
                     sent = yield waiting_for
-                except BaseException as error:
+                except BaseException as error:  # noqa: BLE001 — passed on to the coroutine, whatever it is
                     waiting_for = self._work.throw(error)
                 else:
                     waiting_for = self._work.send(sent)

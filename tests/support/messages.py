@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcp_types import CLIENT_CAPABILITIES_META_KEY, PROTOCOL_VERSION_META_KEY
+
 from sallyport.pep.model import Era, Peer, Request
 
 BOTH = frozenset(Era)

@@ -99,7 +99,7 @@ class TestIssuer:
     def header(self, **changes: Any) -> dict[str, Any]:
         return _changed({"typ": "at+jwt", "alg": self.algorithm, "kid": self.kid}, changes)
 
-    def mint(self, header: Mapping[str, Any] | None = None, *, key: Any = None, **claims: Any) -> str:
+    def mint(self, header: Mapping[str, Any] | None = None, /, *, key: Any = None, **claims: Any) -> str:
         head = self.header(**(header or {}))
         return compact(dump(head), dump(self.claims(**claims)), key or self.key, self.algorithm)
 

@@ -66,6 +66,7 @@ class Pdp:
     channel: grpc.aio.Channel
     key: HopKey
     settings: PdpSettings
+    in_force: InForce
 
     @property
     def stub(self) -> rpc.AuthorizationServiceAsyncStub:
@@ -112,9 +113,9 @@ def settings(tmp_path: Path, policies: Path = POLICIES, **limits: int) -> PdpSet
 
 
 @asynccontextmanager
-async def connected(server: Server, chosen: PdpSettings) -> AsyncIterator[Pdp]:
+async def connected(server: Server, chosen: PdpSettings, in_force: InForce) -> AsyncIterator[Pdp]:
     async with grpc.aio.insecure_channel(server.listen, options=OWN_CONNECTION) as channel:
-        yield Pdp(server, channel, HopKey.from_file(chosen.hop_key), chosen)
+        yield Pdp(server, channel, HopKey.from_file(chosen.hop_key), chosen, in_force)
 
 
 @asynccontextmanager
@@ -125,7 +126,7 @@ async def running(tmp_path: Path, policies: Path = POLICIES, **limits: int) -> A
     server = Server(chosen, in_force, Tracing("pdp", ""))
     await server.start()
     try:
-        async with connected(server, chosen) as pdp:
+        async with connected(server, chosen, in_force) as pdp:
             yield pdp
     finally:
         await server.stop()

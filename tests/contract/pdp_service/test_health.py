@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -32,6 +33,7 @@ from tests.contract.pdp_service.running import (
     SECONDS,
     SERVING,
     Pdp,
+    evaluation,
     health,
     question,
     running,
@@ -187,6 +189,31 @@ async def test_an_engine_that_loses_a_verdict_is_a_denial(tmp_path: Path, monkey
     async with running(tmp_path) as pdp:
         (result,) = (await pdp.ask(question())).results
     assert (result.effect, list(result.errors)) == (pb.EFFECT_DENY, [pb.ERROR_CODE_INTERNAL])
+
+
+async def test_a_question_is_judged_on_one_policy_set_from_its_first_to_its_last_resource(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stricter = tmp_path / "policies"
+    shutil.copytree(POLICIES, stricter)
+    (stricter / "agent_access.cedar").write_text('@id("none")\nforbid (principal, action, resource);\n')
+    files = [evaluation(resource=f"File::alice/{n}") for n in range(100)]
+    async with running(tmp_path) as pdp:
+        before = (await pdp.revision()).revision
+        judge = service.decide
+
+        def swapping(*args: Any, **named: Any) -> tuple[Verdict, ...]:
+            pdp.in_force.load(stricter)
+            return judge(*args, **named)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(service, "decide", swapping)
+            answer = await pdp.ask_batch(question(*files))
+        assert answer.revision == before
+        assert {result.effect for result in answer.results} == {pb.EFFECT_PERMIT}
+        after = await pdp.ask(question())
+        assert after.revision != before
+        assert after.results[0].effect == pb.EFFECT_DENY
 
 
 async def test_while_it_stops_the_pdp_is_not_ready_and_still_answers_what_it_took_on(

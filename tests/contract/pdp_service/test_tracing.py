@@ -46,7 +46,7 @@ async def test_a_span_continues_the_questions_trace_and_holds_no_arguments(tmp_p
     server = Server(settings(tmp_path), in_force, tracing)
     await server.start()
     asked = question(evaluation(resource="File::alice/canary-31"), traceparent=f"00-{TRACE}-{PARENT}-01")
-    async with connected(server, settings(tmp_path)) as pdp:
+    async with connected(server, settings(tmp_path), in_force) as pdp:
         assert (await pdp.ask(asked)).results[0].effect == pb.EFFECT_PERMIT
     await server.stop()
     await asyncio.to_thread(tracing.stop)

@@ -66,7 +66,7 @@ def test_n16_the_public_key_is_no_hmac_secret(tmp_path: Path, issuer: TestIssuer
     for secret in public_forms(issuer):
         head, body = b64(dump(issuer.header(alg=algorithm))), b64(dump(issuer.claims()))
         signature = b64(hmac.sign(f"{head}.{body}".encode(), secret))
-        refused(authn.identify(request(f"{head}.{body}.{signature}")), "algorithm")
+        refused(authn.identify(request(f"{head}.{body}.{signature}")), "not one of its issuer's")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_n16_no_signature_is_no_signature_however_it_is_spelt(tmp_path: Path, al
 @pytest.mark.parametrize("algorithm", ["ES384", "ES512", "EdDSA", "RS256", "PS256"])
 def test_n16_an_algorithm_that_the_issuer_does_not_use_is_refused(tmp_path: Path, algorithm: str) -> None:
     other = TestIssuer(algorithm=algorithm)
-    refused(room(tmp_path).identify(request(other.mint())), "algorithm")
+    refused(room(tmp_path).identify(request(other.mint())), "not one of its issuer's")
 
 
 def test_n16_a_key_for_one_algorithm_verifies_no_other(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_token_over_the_limit_is_refused_before_anything_is_read(tmp_path: Pat
 @pytest.mark.parametrize(
     "authorization",
     ["", "Bearer", "Bearer ", "Basic YTpi", "Bearer a b", "Bearer\ta", "Token {t}", "{t}", "Bearer {t}, Bearer {t}",
-     "Bearer {t} ", "Bearer  {t},", "Bearer {t}\x00", "Bearer={t}", "Bearer: {t}", "DPoP {t}", "Bearer {t}=",
+     "Bearer {t} ", "Bearer  {t},", "Bearer {t}\x00", "Bearer={t}", "Bearer: {t}", "DPoP {t}", "Bearer {t}=", "Bearer {t}==",
      "Bearer {t}.", "Bearer .{t}", "Bearer {t}.e30"],
 )  # fmt: skip
 def test_an_authorization_that_is_not_one_bearer_token_is_refused(tmp_path: Path, authorization: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +20,6 @@ ERRORS: tuple[type[BaseException], ...] = (
     RecursionError,
     MemoryError,
     asyncio.CancelledError,
-    GeneratorExit,
     KeyboardInterrupt,
     SystemExit,
 )
@@ -59,9 +57,15 @@ class _Counted:
         self._counting.effects += 1
 
 
+CALLS: dict[str, dict[str, Any]] = {
+    "read_file": {"path": "alice/notes.txt"},
+    "write_file": {"path": "alice/injected.txt", "content": "x"},
+}
+
+
 @pytest.fixture(scope="module")
 async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gate]:
-    async with gate(tmp_path_factory.mktemp("exceptions") / "laptop") as made:
+    async with gate(tmp_path_factory.mktemp("exceptions") / "laptop", without=("business_hours.cedar",)) as made:
         yield made
 
 
@@ -72,57 +76,62 @@ def counting(opened: Gate) -> tuple[Gate, Counting]:
     return opened.with_rooms(effects=counted), counter
 
 
-async def thrown_at(opened: Gate, point: int, error: BaseException, *, write: bool) -> tuple[bool, Answer | None, int]:
-    """Whether the point was reached, the answer (None if the exception left), and how many effects began."""
+def effect_told(answer: Answer) -> str:
+    """What the answer claims: done, unknown, failed, or none."""
+    told = body(answer)
+    if "error" in told:
+        return str(told["error"].get("data", {}).get("effect", "none"))
+    return "failed" if told["result"]["isError"] else "done"
+
+
+@pytest.mark.parametrize("tool", CALLS)
+async def test_an_undisturbed_call_is_done_once(tool: str, opened: Gate) -> None:
     counted, counter = counting(opened)
-    if write:
-        request = counted.call("write_file", {"path": "alice/injected.txt", "content": "x"}, claims={})
-    else:
-        request = counted.call("read_file", {"path": "alice/notes.txt"})
-    work = Injected(counted.pipeline.handle(request), point, error)
-    try:
-        return True, await work, counter.effects
-    except LEAVES:
-        return work.hit, None, counter.effects
-    finally:
-        thrown_at.hit = work.hit  # type: ignore[attr-defined]
-
-
-def outcomes(opened: Gate, decision_id: str) -> list[str]:
-    records = (record for record in opened.records() if record.get("decision_id") == decision_id)
-    return [record["outcome"] for record in records if record["kind"] == "outcome"]
-
-
-async def test_an_undisturbed_call_is_done_once(opened: Gate) -> None:
-    counted, counter = counting(opened)
-    answer = await counted.pipeline.handle(counted.call("read_file", {"path": "alice/notes.txt"}))
-    assert body(answer)["result"]["isError"] is False, body(answer)
+    answer = await counted.pipeline.handle(counted.call(tool, CALLS[tool]))
+    assert effect_told(answer) == "done", answer.body
     assert counter.effects == 1
 
 
+@pytest.mark.parametrize("tool", CALLS)
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
-async def test_n6_an_exception_at_any_await_is_a_refusal_or_the_truth(error: type[BaseException], opened: Gate) -> None:
+async def test_n6_an_exception_at_any_await_is_a_refusal_or_the_truth(
+    error: type[BaseException], tool: str, opened: Gate
+) -> None:
     counted, counter = counting(opened)
-    reached = 0
+    told: dict[int, tuple[str, int]] = {}
     for point in range(MOST_POINTS):
         before = counter.effects
-        request = counted.call("read_file", {"path": "alice/notes.txt"})
-        work = Injected(counted.pipeline.handle(request), point, error("injected"))
+        work = Injected(counted.pipeline.handle(counted.call(tool, CALLS[tool])), point, error("injected"))
         try:
-            answer = await work
+            claimed = effect_told(await work)
         except LEAVES:
             assert issubclass(error, LEAVES)
-            assert work.hit
-        else:
-            told = body(answer)
-            began = counter.effects - before
-            assert began <= 1
-            if work.hit:
-                assert "error" in told or told["result"]["isError"] or began == 1
-            if began == 0:
-                assert "error" in told or told["result"]["isError"], "a result without an effect"
+            claimed = "left"
         if not work.hit:
             break
-        reached += 1
-    assert reached >= 3, "the injector never reached an await"
-    assert not work.hit, "more await points than this test looks at"
+        told[point] = claimed, counter.effects - before
+    assert len(told) >= 4, "the injector never reached an await"
+    assert not work.hit, "there are more await points than this test looks at"
+    for point, (claimed, began) in told.items():
+        assert began <= 1, f"a second effect at {point}"
+        if not began:
+            assert claimed in {"none", "left"}, f"claims {claimed} without an effect at {point}"
+        elif tool == "write_file":
+            assert claimed in {"unknown", "done", "left"}, f"denies an effect that began at {point}"
+    assert any(began for _, began in told.values()), "no exception was thrown after the effect began"
+    assert any(not began for _, began in told.values()), "no exception was thrown before the effect"
+
+
+async def test_n27_every_intent_has_one_outcome_whatever_was_thrown(opened: Gate) -> None:
+    counted, _ = counting(opened)
+    for point in range(MOST_POINTS):
+        work = Injected(counted.pipeline.handle(counted.call("write_file", CALLS["write_file"])), point, ValueError())
+        await work
+        if not work.hit:
+            break
+    await opened.rooms.recorder._writer.record("refusal", {"reason": "fence", "effect": "deny"})
+    records = opened.records()
+    intents = [record["decision_id"] for record in records if record["kind"] == "intent"]
+    ended = [record["decision_id"] for record in records if record["kind"] == "outcome"]
+    assert sorted(intents) == sorted(ended)
+    assert len(set(intents)) == len(intents)

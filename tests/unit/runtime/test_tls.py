@@ -73,10 +73,10 @@ def test_n5_a_required_client_certificate_is_required_and_an_optional_one_is_ver
     good = authority().client().write(tmp_path, "good")
     foreign = other_authority().client().write(tmp_path, "foreign")
     for wanted in ("required", "optional"):
-        ours = _shake(_context(server, ca, wanted), tls.client_context(ca, *good))  # type: ignore[arg-type]
+        ours = _shake(_context(server, ca, wanted), tls.client_context(ca, *good))
         assert ours.getpeercert(binary_form=True)
         with pytest.raises(ssl.SSLError):
-            _shake(_context(server, ca, wanted), tls.client_context(ca, *foreign))  # type: ignore[arg-type]
+            _shake(_context(server, ca, wanted), tls.client_context(ca, *foreign))
     assert _shake(_context(server, ca, "optional"), tls.client_context(ca)).getpeercert(binary_form=True) is None
     with pytest.raises(ssl.SSLError):
         _shake(_context(server, ca, "required"), tls.client_context(ca))

@@ -308,7 +308,16 @@ def test_a_token_bound_to_a_certificate_is_good_only_with_it(tmp_path: Path) -> 
     caller(authn.identify(request(bound, certificate=mine)))
     refused(authn.identify(request(bound, certificate=other)), "another certificate")
     refused(authn.identify(request(bound)), "another certificate")
-    for cnf in ({}, {"jkt": "x"}, {"x5t#S256": thumbprint, "jkt": "x"}, {"x5t#S256": 7}, "x", [], {"x5t#S256": ""}):
+    unusable: tuple[Any, ...] = (
+        {},
+        {"jkt": "x"},
+        {"x5t#S256": thumbprint, "jkt": "x"},
+        {"x5t#S256": 7},
+        "x",
+        [],
+        {"x5t#S256": ""},
+    )
+    for cnf in unusable:
         refused(authn.identify(request(ISSUER.mint(cnf=cnf), certificate=mine)), "cnf")
 
 

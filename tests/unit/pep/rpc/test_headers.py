@@ -6,11 +6,11 @@ import base64
 from typing import Any
 
 import pytest
+
 from sallyport.pep import model
 from sallyport.pep.model import Era
 from sallyport.pep.refusal import Reason
 from sallyport.pep.rpc import Rejected, parse
-
 from tests.support.messages import BOTH, META, encoded, legacy, modern, request
 
 CALL = {"name": "read_file", "arguments": {"path": "alice/a", "n": 7, "deep": {"flag": True}, "region": "eu"}}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from mcp_types import methods
+
 from sallyport.pep.model import Era, ToolOutput
 from sallyport.pep.rpc import results
 

@@ -275,7 +275,9 @@ async def test_n11_the_judged_id_is_opened_whatever_the_arguments_say(here: Worl
     call = call_of("read_file", {"path": "bob/notes.txt"}, ResourceRef("File", "alice/notes.txt"))
     assert "notes of alice" in shown(await through(here.tools, call))
     for refs in ((), (ResourceRef("Tool", "read_file"),), (ResourceRef("File", "alice/notes.txt"),) * 2):
-        assert isinstance(await through(here.tools, call_of("read_file", {"path": "alice/notes.txt"}, *refs)), Unresolved)
+        assert isinstance(
+            await through(here.tools, call_of("read_file", {"path": "alice/notes.txt"}, *refs)), Unresolved
+        )
 
 
 async def test_a_deleted_file_is_gone_and_its_neighbours_stay(here: World) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from sallyport.audit.errors import AuditUnavailable, KeyRefused, RecordRefused
 from sallyport.audit.flood import Budget
-from sallyport.audit.ledger import Receipt
 from sallyport.audit.masker import Masker
 from sallyport.audit.signer import Signer
-from sallyport.audit.writer import Writer
+from sallyport.audit.writer import Receipt, Writer
 
 __all__ = ["AuditUnavailable", "Budget", "KeyRefused", "Masker", "Receipt", "RecordRefused", "Signer", "Writer"]

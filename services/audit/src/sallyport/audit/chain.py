@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sallyport.audit import record
 from sallyport.audit.errors import RecordRefused
@@ -17,6 +17,7 @@ from sallyport.audit.signer import Keys, signed_by
 from sallyport.audit.stream import Source
 
 _READ: Final = MAX_LINE + 2  # one over the longest line with its newline
+_ENTRY: Final = {"stream": str, "seq": int, "head": str, "state": str}
 
 
 class Raw(NamedTuple):
@@ -104,6 +105,14 @@ class Chain:
             self.adopted.append(line)
         else:
             self.pending.pop(line["decision_id"])
+
+
+def entries(opened: Record) -> Iterator[dict[str, Any]]:
+    """What an open record states of earlier streams, as far as it is well-formed: it may be forged."""
+    stated = opened.get("previous")
+    for entry in stated if isinstance(stated, list) else ():
+        if isinstance(entry, dict) and all(type(entry.get(name)) is kind for name, kind in _ENTRY.items()):
+            yield entry
 
 
 def lines(sources: Sequence[Source]) -> Iterator[Raw]:

@@ -6,8 +6,9 @@ Used by the writer's thread alone. State advances only when the flush came back:
 from __future__ import annotations
 
 import os
+import shutil
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic_ns, time_ns
@@ -99,16 +100,23 @@ class Ledger:
     def start(cls, directory: Path, service: str, version: str, signer: Signer, setting: Setting) -> tuple[Self, int]:
         """Make a stream that accounts for those before it; it becomes visible whole. Also gives the lock to hold."""
         with stream.starting(directory, service):
+            stream.discard_unborn(directory, service)
             ended = recovery.unaccounted(directory, service, signer.keys)[:_MAX_PREVIOUS]
             name = stream.new_name(service, setting.clock.wall())
             hidden = directory / f".{name}"
             hidden.mkdir(mode=0o700)
-            lock = stream.lock(hidden)
-            ledger = cls(name, hidden, signer, setting)
-            ledger._open(service, version, ended)
-            hidden.rename(directory / name)
-            ledger._settle(directory / name)
-            stream.sync_folder(directory)
+            ledger, lock = cls(name, hidden, signer, setting), stream.lock(hidden)
+            try:
+                ledger._open(service, version, ended)
+                hidden.rename(directory / name)
+                ledger._move(directory / name)
+                stream.sync_folder(directory)
+            except BaseException:  # a start that failed leaves nothing behind, least of all a held lock
+                ledger.abandon()
+                os.close(lock)
+                shutil.rmtree(hidden, ignore_errors=True)
+                raise
+            _free_reserves(directory, ended)
         return ledger, lock
 
     def draft(self, kind: str, fields: Any) -> Draft:
@@ -181,9 +189,9 @@ class Ledger:
         place = {"stream": self.name, "seq": staged.seq + 1, "prev": staged.head, "kind": kind}
         return self._signer.sign({**fields, **place, "time": timestamp(clock.wall()), "mono": clock.mono()})
 
-    def _open(self, service: str, version: str, ended: Iterable[recovery.Ended]) -> None:
+    def _open(self, service: str, version: str, ended: Sequence[recovery.Ended]) -> None:
         """The open record, the unknown outcomes and a checkpoint go to disk as one, or a crash between would lose them."""
-        ended = list(ended)
+        self._reserve.take()
         staged = _Staged(self._seq, self._head, self._pending)
         opened = {
             "service": service,
@@ -202,13 +210,19 @@ class Ledger:
         self._segments.append(b"\n".join(staged.lines) + b"\n")
         self._advance(staged, self.setting.clock.mono(), signed=True)
 
-    def _settle(self, folder: Path) -> None:
+    def _move(self, folder: Path) -> None:
         self._segments.folder = folder
-        self._reserve = Reserve(folder)
-        self._reserve.take()
+        self._reserve.move(folder)
 
     def _next_heartbeat(self) -> float:
         return self.signed_at + self.setting.heartbeat_every * 1e9
+
+
+def _free_reserves(directory: Path, ended: Sequence[recovery.Ended]) -> None:
+    """A killed process couldn't give its reserve back; it holds no record."""
+    for one in ended:
+        if one.state != "open":
+            Reserve(directory / one.stream).release()
 
 
 def is_full(error: OSError) -> bool:

@@ -5,13 +5,13 @@ Nothing earlier is changed: a torn tail stays as it is, and the successor's sign
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sallyport.audit import record, stream
-from sallyport.audit.chain import Chain, lines, walk
+from sallyport.audit.chain import Chain, entries, lines, walk
 from sallyport.audit.errors import RecordRefused
 from sallyport.audit.record import MAX_LINE, Record
 from sallyport.audit.signer import Keys, signed_by
@@ -43,11 +43,13 @@ def unaccounted(directory: Path, service: str, keys: Keys) -> list[Ended]:
     """
     names = [name for name in stream.streams(directory) if stream.service_of(name) == service]
     opens = {name: opening(directory / name) for name in names}
-    settled = {name for first in opens.values() if first for name in _settles(first[0], keys)}
+    # Unsigned opens count too: keys rotate, and a forged one hides nothing from the verifier.
+    stated = (entry for first in opens.values() if first for entry in entries(first[0]))
+    settled = {entry["stream"] for entry in stated if entry["state"] != "open"}
     return [_read(directory / name, opens[name], keys) for name in names if name not in settled]
 
 
-def outcomes(ended: list[Ended]) -> Iterator[dict[str, Any]]:
+def outcomes(ended: Sequence[Ended]) -> Iterator[dict[str, Any]]:
     """The fields of an outcome for each intent that its own process left without one."""
     for one in ended:
         for decision_id, seq in one.pending.items():
@@ -65,12 +67,6 @@ def opening(folder: Path) -> tuple[Record, bytes] | None:
         return record.decode(line[:-1]), line
     except RecordRefused:
         return None
-
-
-def _settles(first: Record, keys: Keys) -> Iterator[str]:
-    """An open record that we didn't sign settles nothing: a forged one would hide open intents."""
-    if first["kind"] == "open" and signed_by(keys, first):
-        yield from (entry["stream"] for entry in first.get("previous", ()) if entry["state"] != "open")
 
 
 def _read(folder: Path, first: tuple[Record, bytes] | None, keys: Keys) -> Ended:

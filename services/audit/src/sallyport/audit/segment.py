@@ -105,8 +105,11 @@ class Reserve:
     """1 MiB that is ours on a full disk: given up for a gap, a checkpoint and the close, and taken back before more."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "reserve"
         self.held = False
+        self.move(folder)
+
+    def move(self, folder: Path) -> None:
+        self._path = folder / "reserve"
 
     def take(self) -> None:
         """OSError (ENOSPC) while the disk is full: that is how we know."""

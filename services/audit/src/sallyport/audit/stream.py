@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -59,6 +60,19 @@ def sources(folder: Path) -> list[Source]:
     """The segments of one stream in order, to be read as hostile files."""
     names = sorted(path.name for path in folder.iterdir() if _SEGMENT.fullmatch(path.name))
     return [Source(name, partial(_open_regular, folder / name)) for name in names]
+
+
+def irregular(folder: Path) -> str:
+    """The name of a segment that is a link, a pipe or a folder; empty if there is none."""
+    paths = (path for path in folder.iterdir() if _SEGMENT.fullmatch(path.name))
+    return next((path.name for path in paths if not stat.S_ISREG(path.stat(follow_symlinks=False).st_mode)), "")
+
+
+def discard_unborn(directory: Path, service: str) -> None:
+    """Remove what a process left that died before its stream was visible: nothing in it was ever acknowledged."""
+    for path in directory.glob(f".{service}-*Z-*"):
+        if not is_locked(path):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def lock(folder: Path) -> int:

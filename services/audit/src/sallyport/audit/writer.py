@@ -23,6 +23,8 @@ from sallyport.audit.record import Draft, clean
 from sallyport.audit.segment import Disk, flush
 from sallyport.audit.signer import Signer
 
+__all__ = ["Clock", "Receipt", "Writer"]
+
 _MAX_QUEUED: Final = 16384  # records
 _MAX_BATCH: Final = 1024  # records in one flush; bounds the buffer and the wait of the first
 _MAX_REASONS: Final = 64
@@ -51,6 +53,7 @@ class Writer:
         self._pid = os.getpid()
         self._wake = threading.Condition(threading.Lock())
         self._queue: deque[_Entry] = deque()
+        self._taken: list[_Entry] = []  # not resolved yet
         self._lost: Counter[str] = Counter()
         self._sources: list[Callable[[], Pairs]] = []
         self._closing = False
@@ -153,12 +156,14 @@ class Writer:
     def _turn(self) -> bool:
         """One batch; False once all is written that was queued before the close."""
         batch, ending = self._take()
+        self._taken = batch
         if ending and not batch:
             return False
         if self.failure and not self._mended():
             self._refuse(batch)
         else:
             self._commit(batch)
+        self._taken = []
         return True
 
     def _take(self) -> tuple[list[_Entry], bool]:
@@ -227,7 +232,7 @@ class Writer:
         with self._wake:
             self._closing = True
             self.failure = self._close_error = f"the audit writer stopped: {type(error).__name__}"
-            rest = list(self._queue)
+            rest = [*self._taken, *self._queue]
             self._queue.clear()
         self._refuse(rest)
         self._ledger.abandon()

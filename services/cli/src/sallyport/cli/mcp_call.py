@@ -36,12 +36,6 @@ class Result:
     is_error: bool
     document: dict[str, Any]  # the whole result, as JSON
 
-    @property
-    def decision_id(self) -> str:
-        """As the gate puts it into the result's `_meta`; empty if it isn't there."""
-        meta = self.document.get("_meta")
-        return str(meta.get(DECISION_ID, "")) if isinstance(meta, dict) else ""
-
 
 @dataclass(frozen=True, slots=True)
 class Refused:

@@ -13,7 +13,9 @@ LOOPBACK: Final = "127.0.0.1"
 _FIRST: Final = 20_000
 _COUNT: Final = 12_000  # below Linux's ephemeral range: no outgoing connection takes a port while a child restarts
 _ATTEMPTS: Final = 200
-_LISTEN: Final = "0A"  # the state's code in /proc/net/tcp
+_TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_ADDRESSES: Final = ("0100007F", "0000000000000000FFFF00000100007F")  # 127.0.0.1, and as gRPC binds it: v4-mapped
+_LISTEN: Final = "0A"  # the state's code in these tables
 
 
 def is_free(port: int) -> bool:
@@ -40,11 +42,11 @@ def free(taken: set[int]) -> int:
 def is_listening(port: int) -> bool:
     """Read from the kernel's table where there is one: a mere connection to the MCP port is audited as a failed TLS."""
     try:
-        table = Path("/proc/net/tcp").read_text(encoding="ascii")
+        lines = [line for table in _TABLES for line in table.read_text(encoding="ascii").splitlines()]
     except OSError:
         return _accepts(port)
-    wanted = f"0100007F:{port:04X}"
-    return any(fields[1] == wanted and fields[3] == _LISTEN for line in table.splitlines() if (fields := line.split()))
+    wanted = {f"{address}:{port:04X}" for address in _ADDRESSES}
+    return any(fields[1] in wanted and fields[3] == _LISTEN for line in lines if (fields := line.split()))
 
 
 def _accepts(port: int) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import shutil
 import tempfile
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -15,37 +17,38 @@ from sallyport.cli import auditing, console, issuer, mcp_call, samples
 from sallyport.cli.endpoint import Endpoint
 from sallyport.cli.laptop import Laptop
 
-_CALLER: Final = issuer.Identity("alice", "coding-bot")
 _DENIED: Final = -32010
 _WHOLE: Final = 0
 _TAMPERED: Final = 2
+_WIDTH: Final = 56
 
 
 def own_file(laptop: Laptop, here: Endpoint) -> bool:
     _title("1", "Alice asks her coding-bot for her own notes.")
     path = "alice/notes.txt"
-    outcome = _call(laptop, here, "read_file", {"path": path})
-    if not isinstance(outcome, mcp_call.Result) or outcome.is_error or samples.FILES[path] not in outcome.text + "\n":
+    outcome, seen = _call(laptop, here, "read_file", {"path": path})
+    if not isinstance(outcome, mcp_call.Result) or outcome.is_error or samples.FILES[path].strip() not in outcome.text:
         return _unexpected(f"a permit was told, but: {outcome}")
     _line("PERMITTED", "green", outcome.text.splitlines()[0])
-    seen = auditing.decision(laptop.audit, outcome.decision_id)
     if seen is None or not seen.permitted or not seen.policies:
-        return _unexpected(f"the audit has no permit with a policy for decision {outcome.decision_id}: {seen}")
-    _line("audit", "cyan", f"decision {outcome.decision_id}: permitted by {', '.join(seen.policies)}")
+        return _unexpected(f"the audit should have a permit with a policy's id, but: {seen}")
+    _line("audit", "cyan", f"permitted by policy {', '.join(seen.policies)}")
     return True
 
 
 def tricked(laptop: Laptop, here: Endpoint) -> bool:
     """A file's owner and a table's class decide, not what the agent was talked into."""
     console.out.print()
-    _title("2", "The same agent, talked into it by a text it read, goes for Bob's file and the salaries.")
+    _title("2", "The same agent, tricked by a text it read, goes for what isn't Alice's.")
     first = _denied(laptop, here, "read_file", {"path": "bob/private.txt"})
-    return _denied(laptop, here, "database_query", {"table": "salaries"}) and first
+    second = _denied(laptop, here, "database_query", {"table": "salaries"})
+    _line("next", "bold", "ask why: sallyport audit show DIR --decision ID")
+    return first and second
 
 
 def tampered(laptop: Laptop) -> bool:
     console.out.print()
-    _title("3", "All of it stands in a chained and signed record. Somebody with the disk changes one byte.")
+    _title("3", "All of it is in a signed, chained record. Somebody changes one byte of it.")
     whole = auditing.verify(laptop.audit, laptop.audit_keys)
     if whole.code != _WHOLE:
         return _unexpected(f"a whole chain was told, but verify says {whole.code}: {whole.summary}")
@@ -64,22 +67,30 @@ def tampered(laptop: Laptop) -> bool:
 
 
 def _denied(laptop: Laptop, here: Endpoint, tool: str, arguments: Mapping[str, str]) -> bool:
-    outcome = _call(laptop, here, tool, arguments)
+    outcome, seen = _call(laptop, here, tool, arguments)
     if not isinstance(outcome, mcp_call.Refused) or outcome.code != _DENIED or not outcome.decision_id:
         return _unexpected(f"a denial was told, but: {outcome}")
-    _line("DENIED", "red", f"{outcome.message}, decision {outcome.decision_id}")
-    seen = auditing.decision(laptop.audit, outcome.decision_id)
-    if seen is None or seen.permitted:
-        return _unexpected(f"the audit has no denial for decision {outcome.decision_id}: {seen}")
-    _line("audit", "cyan", f"denied by {', '.join(seen.policies)}" if seen.policies else "no policy permits it")
+    _line("DENIED", "red", f"decision {outcome.decision_id}")
+    if seen is None or seen.permitted or seen.id != outcome.decision_id:
+        return _unexpected(f"the audit should have a denial with this decision id, but: {seen}")
+    _line(
+        "audit",
+        "cyan",
+        f"denied by policy {', '.join(seen.policies)}" if seen.policies else "no policy permits it, so it is denied",
+    )
     return True
 
 
-def _call(laptop: Laptop, here: Endpoint, tool: str, arguments: Mapping[str, str]) -> mcp_call.Outcome:
+def _call(
+    laptop: Laptop, here: Endpoint, tool: str, arguments: Mapping[str, str]
+) -> tuple[mcp_call.Outcome, auditing.Decision | None]:
+    """Call as any client would, then look up in the audit, by the token's id, what was decided."""
     _line("alice via coding-bot", "bold", " ".join([tool, *(f"{key}={value}" for key, value in arguments.items())]))
-    token = issuer.mint(laptop, _CALLER)
+    token_id = secrets.token_hex(16)
+    token = issuer.mint(laptop, issuer.Identity("alice", "coding-bot", overrides={"jti": token_id}))
     era = mcp_call.Era.MODERN
-    return asyncio.run(mcp_call.call(here, token, tool, lambda _: dict(arguments), ask=False, era=era))
+    outcome = asyncio.run(mcp_call.call(here, token, tool, lambda _: dict(arguments), ask=False, era=era))
+    return outcome, auditing.decision(laptop.audit, token_id=token_id)
 
 
 def _change_one_byte(copy: Path) -> str:
@@ -98,7 +109,11 @@ def _title(number: str, text: str) -> None:
 
 
 def _line(label: str, style: str, text: str) -> None:
-    console.out.print(Text(f"   {label:<21}", style=style).append(text, style="not bold default"))
+    """A label and its text, within 80 columns."""
+    first, *more = textwrap.wrap(text, _WIDTH, break_long_words=False) or [""]
+    console.out.print(Text(f"   {label:<21}", style=style).append(first, style="not bold default"))
+    for line in more:
+        console.out.print(f"{'':<24}{line}")
 
 
 def _unexpected(text: str) -> bool:

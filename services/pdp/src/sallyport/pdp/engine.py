@@ -27,6 +27,8 @@ def evaluate(snapshot: Snapshot, principal: Principal, query: Query, now: dateti
         return _evaluate(snapshot, principal, query, now)
     except Denied as denied:
         return Verdict(Effect.DENY, errors=(denied.code,))
+    except UnicodeError:  # a lone surrogate, which no text in Cedar holds
+        return Verdict(Effect.DENY, errors=(ErrorCode.INVALID_QUESTION,))
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:  # noqa: BLE001 — any exception is a denial; a panic in Rust isn't even an Exception

@@ -27,6 +27,8 @@ def visible(snapshot: Snapshot, principal: Principal, actions: Sequence[str]) ->
         return tuple(_verdict(snapshot, principal, view, name) for name in actions)
     except Denied as denied:
         return tuple(Verdict(Effect.DENY, errors=(denied.code,)) for _ in actions)
+    except UnicodeError:  # a lone surrogate, which no text in Cedar holds
+        return tuple(Verdict(Effect.DENY, errors=(ErrorCode.INVALID_QUESTION,)) for _ in actions)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:  # noqa: BLE001 — any exception is a denial; a panic in Rust isn't even an Exception

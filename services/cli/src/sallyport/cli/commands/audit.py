@@ -1,13 +1,124 @@
+"""`sallyport audit`: verify the record, and read it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
 import typer
 
-app = typer.Typer()
+from sallyport.audit import show as view
+from sallyport.audit import verify as verifier
+from sallyport.audit.record import Record, escape
+from sallyport.cli.complaint import Complaint, Exit
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+_DETAILS: Final = (
+    ("compound_id", "who"),
+    ("org", "org"),
+    ("tool", "tool"),
+    ("resources", "resources"),
+    ("effect", "decision"),
+    ("reasons", "policies"),
+    ("errors", "errors"),
+    ("reason", "refused"),
+    ("detail", "detail"),
+    ("outcome", "outcome"),
+    ("revision", "revision"),
+)
 
 
-@app.command()
-def verify() -> None:
-    """x"""
+class Format(StrEnum):
+    LINE = "line"
+    JSON = "json"
+    TABLE = "table"
 
 
-@app.command()
-def show() -> None:
-    """x"""
+@app.callback()
+def audit() -> None:
+    """Verify the audit record, or read it."""
+
+
+# Handed over whole: a usage error must be 1 there, because 2 means tampered.
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def verify(context: typer.Context) -> None:
+    """Check every stream of DIR with public keys alone.
+
+    Exit code: 0 whole, 1 wrong usage, 2 tampered, 3 torn or unclosed, 4 a stream missing.
+    """
+    raise typer.Exit(verifier.main(context.args))
+
+
+@app.command(no_args_is_help=True)
+def show(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Made by `sallyport init`, or an audit directory.")],
+    how: Annotated[
+        Format | None,
+        typer.Option("--format", help="How to print.", show_default="line, or all there is on --decision"),
+    ] = None,
+    decision: Annotated[str, typer.Option(metavar="ID", help="Only this decision.", show_default=False)] = "",
+    kind: Annotated[
+        list[str] | None, typer.Option(help="intent, refusal, outcome, ...; may be repeated.", show_default=False)
+    ] = None,
+    since: Annotated[str, typer.Option(metavar="TIME", help="UTC, such as 2026-11-21T09.", show_default=False)] = "",
+    user: Annotated[str, typer.Option(help="Only this user.", show_default=False)] = "",
+) -> None:
+    """Print what was decided. The record isn't checked here; `verify` does that."""
+    if not directory.is_dir():
+        raise Complaint(f"{directory} is not a directory", "name one made by `sallyport init`")
+    chosen = view.Filter(decision, _kinds(kind, how, decision), since, user)
+    found = list(view.records(directory, chosen))
+    if decision and not found:
+        raise Complaint(
+            f"no record of decision {decision} in {directory}",
+            f"look at all of them: sallyport audit show {directory}",
+            Exit.FAILED,
+        )
+    for text in _lines(found, how, whole=bool(decision)):
+        sys.stdout.write(text + "\n")
+
+
+def _kinds(kind: list[str] | None, how: Format | None, decision: str) -> frozenset[str]:
+    """What isn't asked for otherwise: the decisions, or everything for a machine and about one decision."""
+    return frozenset(kind or (() if how is Format.JSON or decision else view.DECISIONS))
+
+
+def _lines(found: Iterable[Record], how: Format | None, *, whole: bool) -> Iterator[str]:
+    match how:
+        case Format.JSON:
+            yield from map(view.as_json, found)
+        case Format.TABLE:
+            yield from _table([view.row(record) for record in found])
+        case None if whole:
+            for record in found:
+                yield from _details(record)
+        case _:
+            yield from map(view.line, found)
+
+
+def _table(rows: list[view.Row]) -> Iterator[str]:
+    """Columns of plain text: they survive a pipe, and no box is drawn."""
+    head = ("TIME", "KIND", "WHO", "TOOL", "RESOURCE", "DECISION", "DECISION ID")
+    cells = [head]
+    cells += [(r.time, r.kind, r.compound_id, r.tool, r.resource, r.decision, r.decision_id) for r in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _details(record: Record) -> Iterator[str]:
+    yield f"{record['time']} {record['kind']}"
+    for name, label in _DETAILS:
+        if name in record:
+            yield f"  {label:<10} {_plain(record[name], empty='none')}"
+
+
+def _plain(value: Any, *, empty: str) -> str:
+    """One line, whatever it holds: no control character of an opponent's text reaches the terminal."""
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return escape(json.dumps(text, ensure_ascii=False)[1:-1]) or empty

@@ -70,7 +70,7 @@ def _show_result(result: Result, *, as_json: bool) -> int:
     elif result.is_error:
         console.err.print(Text("tool error: ", style="bold red").append(result.text, style="not bold default"))
     else:
-        console.out.print(result.text)
+        console.out.print(result.text.removesuffix("\n"))
     return Exit.TOOL_ERROR if result.is_error else Exit.OK
 
 

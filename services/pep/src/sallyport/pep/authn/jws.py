@@ -12,10 +12,12 @@ import jwt
 from sallyport.pep.authn.evidence import Rejected, base64url
 from sallyport.pep.authn.jwks import MAX_KID, KeySet
 from sallyport.pep.model import Json
+from sallyport.pep.settings import ALGORITHMS
 from sallyport.runtime import strict_json
 
 MAX_TOKEN: Final = 8192  # bytes
 MAX_DEPTH: Final = 16
+_VERIFIERS: Final = {name: jwt.PyJWS(algorithms=[name]) for name in ALGORITHMS}  # none of them knows a second one
 _COMPACT: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 
 
@@ -64,6 +66,6 @@ def verify(unverified: Unverified, keys: KeySet, algorithms: frozenset[str]) -> 
     if key is None:
         raise Rejected("no key of that name for that algorithm")
     try:
-        jwt.PyJWS(algorithms=[algorithm]).decode_complete(unverified.token, key=key, algorithms=[algorithm])
+        _VERIFIERS[algorithm].decode_complete(unverified.token, key=key, algorithms=[algorithm])
     except jwt.PyJWTError:
         raise Rejected("the signature doesn't verify") from None

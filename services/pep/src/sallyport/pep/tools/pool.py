@@ -40,20 +40,20 @@ class Pool:
     async def shielded_thread(self, work: Callable[[], _T], *, discard: Callable[[_T], None] | None = None) -> _T:
         """Run blocking work in a thread and wait for its end, also when cancelled: its outcome is then known.
 
-        A cancellation is raised only after the work has ended; `discard` then gets the result that nobody else will.
+        An interruption is raised only after the work has ended; `discard` then gets the result that nobody else will.
         """
         running = asyncio.wrap_future(self._threads.submit(work))
-        cancelled: asyncio.CancelledError | None = None
+        interrupted: BaseException | None = None
         while not running.done():
             try:
                 await asyncio.wait([running])
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled is not None:
+            except (Exception, asyncio.CancelledError, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 — whatever it is waits: the thread uses the handles
+                interrupted = error
+        if interrupted is not None:
             # Reading the exception also keeps asyncio from logging it as lost.
             if running.exception() is None and discard is not None:
                 discard(running.result())
-            raise cancelled
+            raise interrupted
         return running.result()
 
     def close(self) -> None:

@@ -82,6 +82,10 @@ class Running:
     def connections(self) -> int:
         return len(self._crowd)
 
+    async def emptied(self) -> None:
+        """Wait until no connection is open."""
+        await self._crowd.emptied()
+
     def stop_accepting(self) -> None:
         """Close the listening socket; connections that are open go on."""
         if self._accepting is not None:

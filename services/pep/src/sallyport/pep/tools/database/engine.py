@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import warnings
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
+import asyncpg
 from sqlalchemy import Connection, MetaData, Select, Table, event
 from sqlalchemy.exc import CompileError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -64,6 +66,9 @@ class Database:
                 async with connection.stream(statement) as result:
                     yield aiter(result)
         except DBAPIError as error:
+            raise ToolFailure(_explain(error.orig, seconds)) from error
+        # While rows are fetched the driver's own errors come through as they are.
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error) as error:
             raise ToolFailure(_explain(error, seconds)) from error
         except (SQLAlchemyError, OSError) as error:
             raise ToolFailure("the database can't be reached; try again later") from error
@@ -115,10 +120,10 @@ def _spell(kind: Any, dialect: Any) -> str:
         return "unknown"
 
 
-def _explain(error: DBAPIError, seconds: float) -> str:
-    state = str(getattr(error.orig, "sqlstate", "") or "")
-    if state == _CANCELED or str(error.orig) == "interrupted":
+def _explain(error: BaseException | None, seconds: float) -> str:
+    state = str(getattr(error, "sqlstate", "") or "")
+    if state == _CANCELED or str(error) == "interrupted":
         return f"the query took longer than {seconds:g} s; ask for less"
-    if state.startswith(_DATA) or "DataError" in type(error.orig).__name__:
+    if state.startswith(_DATA) or "DataError" in type(error).__name__:
         return "a value doesn't fit its column, or is too long"
     return "the database can't answer this query"

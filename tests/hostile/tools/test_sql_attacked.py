@@ -1,0 +1,59 @@
+"""The database tools against lists of SQL injection payloads, in every string that a caller can give."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from sallyport.pep.model import Json, ToolOutput, Unresolved
+from sallyport.pep.tools import ToolFailure
+from tests.unit.pep.tools.support import shown
+from tests.unit.pep.tools.tables import bench, sample
+
+CORPUS = Path(__file__).parents[4] / "shared/corpora/payloads"
+pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason=f"no corpus at {CORPUS}")
+
+
+def payloads() -> list[str]:
+    files = sorted(CORPUS.glob("sql-injection_*.txt"))
+    return sorted({line for file in files for line in file.read_text("utf-8", "replace").splitlines() if line})
+
+
+async def test_n20_a_payload_as_a_value_leaves_the_statement_and_every_row_as_they_are(tmp_path: Path) -> None:
+    path = sample(tmp_path)
+    before = hashlib.sha256(path.read_bytes()).hexdigest()
+    texts: dict[str, set[str]] = {}
+    async with bench(f"sqlite:///{path}") as here:
+        for payload in payloads():
+            for operator in ("eq", "like", "in"):
+                value: Json = [payload] if operator == "in" else payload[:256]
+                here.statements.clear()
+                found = await here.query("orders", filters=[{"column": "customer", "op": operator, "value": value}])
+                assert isinstance(found, ToolOutput)
+                assert "canary-row" not in shown(found)
+                texts.setdefault(operator, set()).update(here.statements)
+    assert {operator: len(found) for operator, found in texts.items()} == {"eq": 1, "like": 1, "in": 1}
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == before
+
+
+async def test_n20_a_payload_as_a_name_reaches_no_database(tmp_path: Path) -> None:
+    path = sample(tmp_path)
+    async with bench(f"sqlite:///{path}") as here:
+        here.statements.clear()
+        for payload in payloads():
+            assert isinstance(await here.query(payload), Unresolved)
+            assert isinstance(await here.describe(payload), Unresolved)
+            places: list[dict[str, Json]] = [
+                {"columns": [payload]},
+                {"filters": [{"column": payload, "op": "eq", "value": 1}]},
+                {"filters": [{"column": "id", "op": payload, "value": 1}]},
+                {"order": [{"column": payload}]},
+                {"order": [{"column": "id", "direction": payload}]},
+                {"limit": payload},
+            ]
+            for arguments in places:
+                with pytest.raises(ToolFailure):
+                    await here.query("orders", **arguments)
+        assert here.statements == []

@@ -1,0 +1,180 @@
+"""A directory is taken whole or refused whole, with everything that is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sallyport.contract import catalog
+from sallyport.pdp.load import NEEDED, load
+from sallyport.pdp.model import Effect
+from sallyport.pdp.snapshot import Store
+from sallyport.runtime import mounted_dir
+from tests.support import policy_dir as sample
+from tests.support.policy_dir import complaint, contents, files, problems, snapshot
+
+
+def with_policy(text: str) -> str:
+    return complaint(policies={**sample.POLICIES, "x.cedar": text})
+
+
+def test_a_directory_on_disk_becomes_a_snapshot_with_its_revision(tmp_path: Path) -> None:
+    read = mounted_dir.read(sample.write(tmp_path, files()))
+    held = load(read)
+    assert held.revision == read.revision
+    assert held.catalog_digest == catalog.digest(read.files["catalog.yaml"])
+    assert "role:gate:read_file" in held.compiled
+
+
+def test_n5_the_store_holds_nothing_until_something_valid_is_swapped_in() -> None:
+    store = Store()
+    assert store.current is None
+    held = snapshot()
+    store.swap(held)
+    assert store.current is held
+
+
+@pytest.mark.parametrize("name", NEEDED)
+@pytest.mark.parametrize("data", [None, b"", b" \n", b"# nothing\n", b"{}", b"\xff", b"[1", b"null"])
+def test_n5_a_missing_empty_or_unparsable_file_refuses(name: str, data: bytes | None) -> None:
+    given = files()
+    if data is None:
+        del given[name]
+    else:
+        given[name] = data
+    assert any(problem.file == name for problem in problems(given))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"policies": {}},
+        {"policies": {"a.cedar": ""}},
+        {"policies": {"a.cedar": "// permit (principal, action, resource);"}},
+        {"roles": {}},
+        {"agents": {}},
+        {"tools": []},
+        {"resources": {"orgs": []}},
+        {"agents": {"a": {"trust_level": 1, "groups": [], "orgs": []}}},
+        {"base": ""},
+    ],
+)
+def test_n5_an_empty_set_refuses(changes: dict[str, object]) -> None:
+    assert problems(**changes)
+
+
+@pytest.mark.parametrize("name", ["more.ceder", "cedar", "roles.yml", "role.yaml", "x.cedarschema", "x.yaml", "x.cedar.bak"])
+def test_a_file_that_would_be_passed_over_is_refused(name: str) -> None:
+    assert f"{name}: isn't a file that the PDP reads" in complaint({**files(), name: b""})
+
+
+def test_tests_and_notes_beside_the_policies_are_no_business_of_the_pdp() -> None:
+    load(contents({**files(), "files.test.yaml": b"[", "README.md": b"", "case.json": b"{"}))
+
+
+def test_everything_wrong_is_told_at_once_and_in_order() -> None:
+    given = files(
+        policies={
+            "a.cedar": 'permit (principal, action, resource);\n\n@id("a.two")\npermit (principal, action, ressource);',
+            "b.cedar": '@id("b")\nforbid (principal, action, resource)\nwhen { resource.nothing };',
+        }
+    )
+    given["notes.txt"] = b""
+    given["agents.yaml"] = b"agents: {a: {trust_level: high, orgs: all}}"
+    told = problems(given)
+    assert [problem.file for problem in told] == sorted(problem.file for problem in told)
+    assert {problem.file for problem in told} == {"a.cedar", "agents.yaml", "notes.txt"}
+    assert [(p.line, p.column) for p in told if p.file == "a.cedar"] == [(1, 1), (4, 28)]
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        ("permit (principal, action, resource);", "x.cedar:1:1", "@id"),
+        ('@id("")\npermit (principal, action, resource);', "x.cedar:1:1", "@id"),
+        ('@id("own_file")\npermit (principal, action, resource);', "x.cedar:1:2", "taken by files.cedar:1"),
+        ('@id("role:x")\npermit (principal, action, resource);', "x.cedar:1:1", "compiled roles"),
+        ('@id("x")\npermit (principal, action, resource)', "x.cedar:1:1", "not a Cedar policy"),
+        ('@id("x")\npermit (principal, action, resource) when { "; };', "x.cedar:1:1", "not a Cedar policy"),
+        ('@id("x")\npermit (principal == ?principal, action, resource);', "x.cedar:1:1", "template"),
+        ('@id("x")\n@obligations("mask")\npermit (principal, action, resource);', "x.cedar:2:1", "@obligation?"),
+        ('@id("x")\n@obligation\npermit (principal, action, resource);', "x.cedar:2:1", "needs a text"),
+        ('@id("x")\n@obligation("mask")\nforbid (principal, action, resource);', "x.cedar:2:1", "only a permit"),
+        ('@id("x")\nforbid (principal, action,\n resource) when { principal in Role::"amdin" };', "x.cedar:3:31", "roles.yaml"),
+        ('@id("x")\nforbid (principal in Role::"amdin", action, resource);', "x.cedar:2:22", "roles.yaml"),
+        ('@id("x")\nforbid (principal,\n action == Action::"nothing", resource);', "x.cedar:3:12", "catalog.yaml"),
+        ('@id("x")\nforbid (principal, action, resource) when { action in Action::"group:none" };', "x.cedar:2:55", "catalog"),
+        ('@id("x")\nforbid (principal, action, resource) when { principal.agent == Agent::"x" };', "x.cedar:2:64", "agents.yaml"),
+        ('@id("x")\nforbid (principal in AgentGroup::"x", action, resource);', "x.cedar:2:22", "agents.yaml"),
+        ('@id("x")\nforbid (principal, action, resource) when { principal.org == Org::"x" };', "x.cedar:2:62", "resources.yaml"),
+        ('@id("x")\nforbid (principal, action, resource == Tool::"x");', "x.cedar:2:40", "catalog.yaml"),
+        ('@id("x")\nforbid (principal, action, resource == Server::"x");', "x.cedar:2:40", "sallyport"),
+        ('@id("x")\nforbid (principal in User::"alice", action, resource);', "x.cedar:2:22", "issuer"),
+        ('@id("x")\nforbid (principal, action == Action::"read_file", resource)\nwhen { resource.nothing };', "x.cedar:3:17", "nothing"),
+        ('@id("x")\nforbid (principal, action == Action::"query", resource)\nwhen { resource.owner == "a" };', "x.cedar:3:17", "optional"),
+        ('@id("x")\nforbid (principal, action == Action::"read_file", resource is Table);', "x.cedar:1:1", "applicable"),
+    ],
+)  # fmt: skip
+def test_a_bad_policy_is_refused_with_its_place(text: str, place: str, words: str) -> None:
+    told = with_policy(text)
+    assert f"{place}: " in told
+    assert words in told
+
+
+def test_a_policy_file_that_is_no_utf8_is_refused() -> None:
+    assert "x.cedar: not UTF-8" in complaint({**files(), "x.cedar": b"\xff"})
+
+
+def test_removing_a_tool_that_a_policy_names_is_refused() -> None:
+    told = complaint(tools=sample.TOOLS[1:])
+    assert "files.cedar:2:30" in told
+    assert "Action::'read_file'" in told
+
+
+def test_a_tool_on_an_unknown_type_or_org_is_refused_with_its_place() -> None:
+    tools = [{**sample.TOOLS[0], "resources": [{"type": "Tool", "id": "/path"}], "orgs": ["initech"]}]
+    told = problems(tools=[*sample.TOOLS[1:], *tools], policies={"isolation.cedar": sample.ISOLATION})
+    assert [problem.subject for problem in told] == ["read_file", "read_file"]
+    assert all(problem.line > 1 for problem in told)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("entity Org;", "entity Org { tier: Long };", "entity Org"),
+        ("entity User in [Role];", "entity User in [Role, Org];", "entity User"),
+        ("org: Org, scopes", "org: Org, extra: Long, scopes", "entity Compound"),
+        ("entity Agent in [AgentGroup];", "entity Agent in [AgentGroup, Role];", "entity Agent"),
+        ("entity Tool { orgs: Set<Org> };", "entity Tool { orgs?: Set<Org> };", "entity Tool"),
+        ("entity Tool { orgs: Set<Org> };", "", "entity Tool"),
+        ("risk?: Long, ", "", "Session"),
+        ("risk?: Long, ", "risk: Long, ", "Session"),
+        ("mfa_age?: duration", "mfa_age?: duration, mood?: String", "Session"),
+        ("File { org: Org, ", "File { ", "org: Org"),
+        ("File { org: Org, ", "File { org?: Org, ", "org: Org"),
+        ("File { org: Org, ", "File { org: String, ", "org: Org"),
+        ("entity File {", "entity File in [Table] {", "parents"),
+        ("owner: String };\nentity Table", "owner: String } tags String;\nentity Table", "tags"),
+        ("owner: String };\nentity Table", "owner: String, boss: User };\nentity Table", "refer to User"),
+        ("entity File", "action x appliesTo {principal: User, resource: File};\nentity File", "catalog.yaml"),
+        ("entity File", "namespace N { entity A; }\nentity File", "namespaces"),
+        ("entity File", 'entity Color enum ["red"];\nentity File', "list of ids"),
+        ("entity File", "entity String;\nentity File", "taken"),
+        ("entity File", "entity Flie {;\nentity File", "not a Cedar schema"),
+    ],
+)
+def test_a_base_schema_that_the_engine_could_not_fill_is_refused(old: str, new: str, words: str) -> None:
+    assert old in sample.BASE
+    told = complaint(base=sample.BASE.replace(old, new))
+    assert "base.cedarschema" in told
+    assert words in told
+
+
+def test_the_base_schema_may_be_written_in_other_ways() -> None:
+    base = sample.BASE.replace(
+        "entity File {", '@doc("a file") type Owned = { n: Set<decimal> };\nentity File { o?: Owned, "a b"?: __cedar::Bool, '
+    )
+    held = snapshot(base=base)
+    assert sample.read(held).effect is Effect.PERMIT
+    assert sample.read(held, attributes={"a b": True, "o": {"n": [1.5]}}).effect is Effect.PERMIT
