@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import cedarpy
 
 from sallyport.pdp.decider import decide
 from sallyport.pdp.load import load
@@ -70,6 +72,51 @@ def ask(
         policies, person.principal, [query], Purpose.CALL, catalog_digest=policies.catalog_digest, now=at
     )
     return verdict
+
+
+def cedar_alone(person: Person, action: str, resource: str, *, left_out: str = "") -> tuple[bool, list[str]]:
+    """What the .cedar files alone say of a resource of acme's: whether it is allowed, and by which policies."""
+    kind, _, name = resource.partition("::")
+    texts = [path.read_text() for path in sorted(POLICIES.glob("*.cedar")) if path.name != left_out]
+    attributes: dict[str, Any] = {"org": _ref("Org", "acme"), "owner": person.user}
+    if kind == "Table":
+        attributes |= {"environment": "staging", "class": "internal"}
+    user, agent = _ref("User", person.user), _ref("Agent", person.agent)
+    compound = {
+        "user": user,
+        "agent": agent,
+        "user_id": person.user,
+        "agent_id": person.agent,
+        "agent_trust_level": 8,
+        "org": _ref("Org", person.org),
+        "scopes": [],
+    }
+    entities: list[dict[str, Any]] = [
+        {"uid": _id("Compound", "c"), "attrs": compound, "parents": [user["__entity"], agent["__entity"]]},
+        {"uid": _id(kind, name), "attrs": attributes, "parents": []},
+        *({"uid": _id("Org", org), "attrs": {}, "parents": []} for org in ("acme", "globex")),
+        *({"uid": uid["__entity"], "attrs": {}, "parents": []} for uid in (user, agent)),
+    ]
+    request = {
+        "principal": _id("Compound", "c"),
+        "action": _id("Action", action),
+        "resource": _id(kind, name),
+        "context": {
+            "session": {"now": "2026-03-04T12:00:00Z", "hour_utc": 12},
+            "input": {_ARGUMENT[kind]: name},
+        },
+    }
+    result = cedarpy.is_authorized(request, "\n".join(texts), entities, snapshot().schema_text)
+    assert not result.diagnostics.errors
+    return result.allowed, sorted(set(result.diagnostics.id_annotations_by_reason.values()))
+
+
+def _id(kind: str, name: str) -> dict[str, str]:
+    return {"type": kind, "id": name}
+
+
+def _ref(kind: str, name: str) -> dict[str, dict[str, str]]:
+    return {"__entity": _id(kind, name)}
 
 
 def visible(person: Person) -> dict[str, Verdict]:

@@ -8,7 +8,20 @@ from datetime import datetime
 import pytest
 
 from sallyport.pdp.model import Effect, ErrorCode
-from tests.policies.shipped import ALICE, BOB, CAROL, NOON, POLICIES, TOOLS, Person, ask, changed, snapshot, visible
+from tests.policies.shipped import (
+    ALICE,
+    BOB,
+    CAROL,
+    NOON,
+    POLICIES,
+    TOOLS,
+    Person,
+    ask,
+    cedar_alone,
+    changed,
+    snapshot,
+    visible,
+)
 
 
 def permits(person: Person, action: str, resource: str, policy: str, at: datetime = NOON) -> None:
@@ -84,6 +97,8 @@ def test_trust_is_needed_in_steps() -> None:
 )
 def test_a_value_that_nobody_thought_of_opens_nothing(old: str, new: str) -> None:
     policies = changed("resources.yaml", old, new)
+    if old.startswith("class"):  # an odd environment counts as production, which is an administrator's
+        assert ask(ALICE.as_("admin"), "database_query", "Table::orders", within=policies).effect is Effect.DENY
     assert ask(ALICE, "database_query", "Table::orders", within=policies).effect is Effect.DENY
 
 
@@ -121,6 +136,24 @@ def test_tenants_never_meet(action: str, resource: str, role: str) -> None:
         verdict = ask(person, action, resource)
         assert verdict.effect is Effect.DENY
         assert verdict.errors == (ErrorCode.ORG_ISOLATION,) or "org_isolation" in verdict.reasons
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "without"),
+    [
+        # With org_isolation.cedar taken away a namesake would read: the other permits ask for the org themselves.
+        ("read_file", "File::alice/notes.txt", True),
+        ("list_files", "Folder::alice", False),
+        ("database_query", "Table::orders", False),
+    ],
+)
+def test_the_policy_keeps_tenants_apart_also_without_the_pdps_own_check(
+    action: str, resource: str, without: bool
+) -> None:
+    namesake = replace(ALICE, org="globex")
+    assert cedar_alone(namesake, action, resource) == (False, ["org_isolation"])
+    assert cedar_alone(namesake, action, resource, left_out="org_isolation.cedar")[0] is without
+    assert cedar_alone(ALICE, action, resource)[0]
 
 
 def test_nobody_crosses_into_the_other_tenant_the_other_way_either() -> None:

@@ -8,13 +8,19 @@ from pathlib import Path
 import pytest
 
 from sallyport.cli import samples, scenes
+from sallyport.cli.commands import demo
 from sallyport.cli.laptop import Laptop
-from tests.support.laptop import Up, cli, init, sallyport, up  # noqa: F401 — a fixture
+from tests.support.laptop import cli, here, init, up
 
 
 @pytest.fixture(scope="module")
-def played() -> subprocess.CompletedProcess[str]:
-    return cli("demo")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo") / "kept"
+
+
+@pytest.fixture(scope="module")
+def played(kept: Path) -> subprocess.CompletedProcess[str]:
+    return cli("demo", "--keep", kept)
 
 
 def test_the_demo_goes_as_told(played: subprocess.CompletedProcess[str]) -> None:
@@ -37,37 +43,31 @@ def test_it_shows_neither_bobs_file_nor_a_salary(played: subprocess.CompletedPro
     assert samples.CANARY not in played.stdout
 
 
-def test_a_denial_where_a_permit_was_told_fails_the_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_does_not_go_as_told_fails_each_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = init(tmp_path / "laptop")
-    (directory / "policies" / "agent_access.cedar").unlink()
+    (directory / "policies" / "agent_access.cedar").unlink()  # a denial where a permit is told
+    loose = '@id("loose") permit (principal, action == Action::"read_file", resource) when { resource.owner == "bob" };'
+    (directory / "policies" / "loose.cedar").write_text(loose)  # and a permit where a denial is told
     with up(directory, "--no-restart") as running:
         assert not scenes.own_file(Laptop(directory), running.endpoint)
-    assert "UNEXPECTED" in capsys.readouterr().out
-
-
-def test_a_permit_where_a_denial_was_told_fails_the_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    directory = init(tmp_path / "laptop")
-    loose = '@id("loose") permit (principal, action == Action::"read_file", resource);\n'
-    (directory / "policies" / "loose.cedar").write_text(loose)
-    with up(directory, "--no-restart") as running:
         assert not scenes.tricked(Laptop(directory), running.endpoint)
-    assert "UNEXPECTED" in capsys.readouterr().out
-
-
-def test_a_record_that_is_no_longer_whole_fails_the_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    directory = init(tmp_path / "laptop")
-    with up(directory, "--no-restart") as running:
-        assert scenes.tricked(Laptop(directory), running.endpoint)
+    assert scenes.tampered(Laptop(directory))
+    assert capsys.readouterr().out.count("UNEXPECTED") == 2
     (path,) = (directory / "audit").glob("*/*.jsonl")
-    data = path.read_bytes()
-    path.write_bytes(data.replace(b"alice", b"carol", 1))
+    path.write_bytes(path.read_bytes().replace(b"alice", b"carol", 1))
     assert not scenes.tampered(Laptop(directory))
     assert "UNEXPECTED" in capsys.readouterr().out
 
 
-def test_keep_leaves_a_directory_to_go_on_with(tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
-    assert cli("demo", "--keep", kept).returncode == 0
-    assert cli("audit", "verify", kept).returncode == 0
+def test_one_scene_that_fails_fails_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "_play", lambda _directory: False)
+    run = here("demo", "--keep", tmp_path)
+    assert run.returncode == 1
+    assert "NOT as told" in run.stdout
+
+
+def test_keep_leaves_a_directory_to_go_on_with(played: subprocess.CompletedProcess[str], kept: Path) -> None:
+    assert played.returncode == 0
+    assert here("audit", "verify", kept).returncode == 0
     assert not (kept / "run" / "endpoint.json").exists()
-    assert cli("demo", "--keep", kept).returncode == 2
+    assert here("demo", "--keep", kept).returncode == 2

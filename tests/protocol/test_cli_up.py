@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.laptop import Up, cli, init, sallyport, start, token, up  # noqa: F401 — a fixture
+from tests.support.laptop import Up, cli, here, init, sallyport, start, token, up  # noqa: F401 — a fixture
 
 LOOPBACK = ("0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F")
 
@@ -61,10 +61,10 @@ def test_endpoint_json_says_where_everything_is(sallyport: Up) -> None:  # noqa:
 
 
 def test_nothing_listens_beyond_loopback(sallyport: Up) -> None:  # noqa: F811
-    here = sallyport.endpoint
-    addresses = {pid: listening(pid) for pid in (here.pep, here.pdp)}
-    assert len(addresses[here.pep]) == 2
-    assert len(addresses[here.pdp]) == 2
+    endpoint = sallyport.endpoint
+    addresses = {pid: listening(pid) for pid in (endpoint.pep, endpoint.pdp)}
+    assert len(addresses[endpoint.pep]) == 2
+    assert len(addresses[endpoint.pdp]) == 2
     beyond = {entry for found in addresses.values() for entry in found if entry.split(":")[0] not in LOOPBACK}
     assert not beyond
 
@@ -85,13 +85,13 @@ def test_n7_no_secret_in_arguments_environment_logs_or_audit(
 ) -> None:
     directory = sallyport.directory
     bearer = token(directory)
-    assert cli("call", directory, "--as", "alice/coding-bot", "read_file", "path=alice/notes.txt").returncode == 0
+    assert here("call", directory, "--as", "alice/coding-bot", "read_file", "path=alice/notes.txt").returncode == 0
     secrets = secrets_of(directory)
     assert len(secrets) >= 7
-    here = sallyport.endpoint
+    endpoint = sallyport.endpoint
     places = {
         f"{pid}/{what}": Path(f"/proc/{pid}/{what}").read_bytes()
-        for pid in (here.pep, here.pdp)
+        for pid in (endpoint.pep, endpoint.pdp)
         for what in ("cmdline", "environ")
     }
     files = [directory / "run" / name for name in ("pep.log", "pdp.log", "endpoint.json")]
@@ -115,15 +115,16 @@ def fresh(tmp_path: Path) -> Path:
     return init(tmp_path / "laptop")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_both_cleanly(fresh: Path, number: int) -> None:
-    with up(fresh) as running:
-        here = running.endpoint
-        assert running.stop(number) == 0
-    assert not alive(here.pep)
-    assert not alive(here.pdp)
+def test_plain_http_is_served_on_loopback_and_sigterm_stops_it_cleanly(fresh: Path) -> None:
+    with up(fresh, "--plain-http") as running:
+        endpoint = running.endpoint
+        assert endpoint.mcp_url.startswith("http://127.0.0.1:")
+        assert permitted(fresh)
+        assert running.stop(signal.SIGTERM) == 0
+    assert not alive(endpoint.pep)
+    assert not alive(endpoint.pdp)
     assert not (fresh / "run" / "endpoint.json").exists()
-    assert cli("audit", "verify", fresh).returncode == 0
+    assert here("audit", "verify", fresh).returncode == 0
 
 
 def test_a_dead_child_comes_back_and_endpoint_json_says_so(fresh: Path) -> None:
@@ -144,28 +145,26 @@ def test_a_dead_child_comes_back_and_endpoint_json_says_so(fresh: Path) -> None:
 
 
 def permitted(directory: Path) -> bool:
-    return cli("call", directory, "--as", "alice/coding-bot", "read_file", "path=alice/notes.txt").returncode == 0
+    return here("call", directory, "--as", "alice/coding-bot", "read_file", "path=alice/notes.txt").returncode == 0
 
 
 def test_without_restart_a_dead_pdp_stays_dead_and_every_call_is_refused(fresh: Path) -> None:
     with up(fresh, "--no-restart") as running:
-        here = running.endpoint
-        os.kill(here.pdp, signal.SIGKILL)
+        endpoint = running.endpoint
+        os.kill(endpoint.pdp, signal.SIGKILL)
         running.until("stays so")
-        run = cli("call", fresh, "--as", "alice/coding-bot", "read_file", "path=alice/notes.txt")
+        run = here("call", fresh, "--as", "alice/coding-bot", "read_file", "path=alice/notes.txt")
         assert run.returncode == 4
         assert "authorization unavailable" in run.stderr
-        assert running.endpoint == here
-        assert alive(here.pep)
+        assert running.endpoint == endpoint
+        assert alive(endpoint.pep)
 
 
 def test_children_die_with_a_parent_that_was_killed(fresh: Path) -> None:
     with up(fresh) as running:
-        here = running.endpoint
+        endpoint = running.endpoint
         running.process.kill()
-        until_gone(here.pep, here.pdp)
-    with up(fresh) as again:  # a stale endpoint.json and lock are no hindrance
-        assert again.endpoint.pep != here.pep
+        until_gone(endpoint.pep, endpoint.pdp)
 
 
 def test_a_taken_default_port_is_replaced_and_said(fresh: Path) -> None:
@@ -182,12 +181,6 @@ def test_a_taken_default_port_is_replaced_and_said(fresh: Path) -> None:
             assert f":{taken}/" not in running.endpoint.mcp_url
         finally:
             running.stop()
-
-
-def test_plain_http_is_served_on_loopback(fresh: Path) -> None:
-    with up(fresh, "--plain-http") as running:
-        assert running.endpoint.mcp_url.startswith("http://127.0.0.1:")
-        assert permitted(fresh)
 
 
 def test_a_broken_configuration_ends_up_with_file_line_and_advice(fresh: Path) -> None:
@@ -208,6 +201,6 @@ def test_a_broken_policy_set_is_up_but_not_ready_and_says_why(fresh: Path) -> No
         said = "".join(running.said)
         assert "not ready" in said
         assert "policy check" in said
-        run = cli("call", fresh, "--as", "alice/coding-bot", "read_file", "path=alice/notes.txt")
+        run = here("call", fresh, "--as", "alice/coding-bot", "read_file", "path=alice/notes.txt")
         assert run.returncode == 4
-    assert cli("policy", "check", fresh).returncode == 2
+    assert here("policy", "check", fresh).returncode == 2

@@ -5,6 +5,8 @@ Nothing here sleeps: `up` says on its standard output when both services are up,
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import select
@@ -21,6 +23,7 @@ from typing import Any
 import pytest
 
 from sallyport.cli import endpoint, issuer, shipped
+from sallyport.cli.__main__ import main
 from sallyport.cli.commands.init import make
 from sallyport.cli.endpoint import Endpoint
 from sallyport.cli.laptop import Laptop
@@ -38,6 +41,17 @@ def cli(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[s
     """Run `sallyport …` to its end, as an operator would."""
     command = [sys.executable, "-m", "sallyport.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE, **options)
+
+
+def here(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The same within this process: much faster, for commands that don't wait for signals."""
+    command = [*map(str, arguments)]
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        try:
+            code = main(command)
+        except SystemExit as ending:
+            code = int(ending.code or 0)
+    return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
 
 
 def token(directory: Path, user: str = "alice", agent: str = "coding-bot", **options: Any) -> str:
@@ -110,7 +124,8 @@ def up(directory: Path, *options: str) -> Iterator[Up]:
         running.until("Ctrl-C stops both")
         yield running
     finally:
-        running.stop()
+        code = running.stop()
+    assert code in {0, -signal.SIGKILL}, "".join(running.said)  # unless the test killed it, it stops cleanly
 
 
 @pytest.fixture(scope="session")

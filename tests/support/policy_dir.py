@@ -179,4 +179,5 @@ def sees(held: Snapshot, action: str, who: Principal | None = None) -> bool:
 
 
 def _yaml(value: Any) -> str:
-    return json.dumps(value, indent=1)
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    return "".join(c if c.isascii() and c != "\x7f" else f"\\U{ord(c):08x}" for c in text)

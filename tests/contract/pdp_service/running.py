@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,14 +19,16 @@ from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.authz.v1 import authz_pb2_grpc as rpc
 from sallyport.contract.seal import HopKey, Label
 from sallyport.pdp.inforce import InForce
+from sallyport.pdp.load import load
 from sallyport.pdp.server import Server
 from sallyport.pdp.settings import Limits, PdpSettings
-from sallyport.runtime import canonical_json
+from sallyport.pdp.snapshot import Snapshot
+from sallyport.runtime import canonical_json, mounted_dir
 from sallyport.runtime.telemetry import Tracing
 
 POLICIES: Final = Path(__file__).resolve().parents[3] / "policies"
 CATALOG_DIGEST: Final = hashlib.sha256((POLICIES / "catalog.yaml").read_bytes()).hexdigest()
-SECONDS: Final = 10.0
+SECONDS: Final = 30.0
 SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 # Each channel its own connection: gRPC would share one between equal channels.
@@ -102,6 +105,11 @@ class Pdp:
         return answer
 
 
+@cache
+def shipped() -> Snapshot:
+    return load(mounted_dir.read(POLICIES))
+
+
 def settings(tmp_path: Path, policies: Path = POLICIES, **limits: int) -> PdpSettings:
     return PdpSettings(
         listen="127.0.0.1:0",
@@ -122,7 +130,10 @@ async def connected(server: Server, chosen: PdpSettings, in_force: InForce) -> A
 async def running(tmp_path: Path, policies: Path = POLICIES, **limits: int) -> AsyncIterator[Pdp]:
     chosen = settings(tmp_path, policies, **limits)
     in_force = InForce()
-    in_force.load(chosen.policies)
+    if policies == POLICIES:
+        in_force._store.swap(shipped())  # loaded once for all tests
+    else:
+        in_force.load(chosen.policies)
     server = Server(chosen, in_force, Tracing("pdp", ""))
     await server.start()
     try:

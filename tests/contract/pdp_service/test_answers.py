@@ -7,6 +7,7 @@ import hashlib
 import secrets
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -15,6 +16,10 @@ import pytest
 from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.authz.v1 import authz_pb2_grpc as rpc
 from sallyport.contract.seal import Label
+from sallyport.pdp import service
+from sallyport.pdp.decider import decide
+from sallyport.pdp.model import Principal, Query
+from sallyport.pdp.snapshot import Snapshot
 from tests.contract.pdp_service.running import (
     CATALOG_DIGEST,
     OWN_CONNECTION,
@@ -95,12 +100,22 @@ async def test_an_answer_is_bound_to_the_bytes_of_its_question_and_to_its_method
             assert not pdp.key.open(label, response.answer, response.mac)
 
 
-async def test_a_question_that_takes_too_long_is_never_answered_with_a_permit(tmp_path: Path) -> None:
+async def test_a_question_that_takes_too_long_is_never_answered_with_a_permit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = [evaluation(resource=f"File::alice/{n}") for n in range(1000)]
+    judged: list[int] = []
+
+    def counting(snapshot: Snapshot, who: Principal, run: tuple[Query, ...], *more: Any, **named: Any) -> Any:
+        judged.append(len(run))
+        return decide(snapshot, who, run, *more, **named)
+
+    monkeypatch.setattr(service, "decide", counting)
     async with running(tmp_path, deadline_ms=5) as pdp:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await pdp.ask_batch(question(*files))
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert sum(judged) < len(files)  # nor is the rest of it judged
     async with running(tmp_path) as pdp:
         answer = await pdp.ask_batch(question(*files))
     assert {result.effect for result in answer.results} == {pb.EFFECT_PERMIT}
@@ -128,13 +143,13 @@ async def test_a_deadline_of_the_asker_is_kept(tmp_path: Path) -> None:
         started = time.monotonic()
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await pdp.ask_batch(question(*files), seconds=0.005)
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 5
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         # The next one isn't held up by what nobody waits for.
         assert (await pdp.ask(question())).results[0].effect == pb.EFFECT_PERMIT
 
 
-async def test_without_a_policy_set_everything_is_denied(tmp_path: Path) -> None:
+async def test_n5_without_a_policy_set_everything_is_denied(tmp_path: Path) -> None:
     empty = tmp_path / "policies"
     empty.mkdir()
     async with running(tmp_path, empty) as pdp:

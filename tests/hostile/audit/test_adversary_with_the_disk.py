@@ -47,6 +47,28 @@ def rehash(lines: Lines, change: Callable[[dict[str, Any]], None], sign: Signer 
     return made
 
 
+def edit(lines: Lines) -> Lines:
+    return [*lines[:7], lines[7].replace(b"alice", b"mallo"), *lines[8:]]
+
+
+def unlink_second(lines: Lines) -> Lines:
+    """The second line points elsewhere and all after it is hashed again: the signed first line isn't the one changed."""
+    second = json.loads(lines[1])
+    second["prev"] = "f" * 64
+    made = [lines[0], record.encode(second) + b"\n"]
+    for data in lines[2:]:
+        made.append(record.encode({**json.loads(data), "prev": record.digest(made[-1][:-1])}) + b"\n")
+    return made
+
+
+def forge_after_close(lines: Lines) -> Lines:
+    """Any unsigned record can be linked to the last line without the key."""
+    last = json.loads(lines[-1])
+    forged = {key: last[key] for key in ("stream", "time", "mono")}
+    forged |= {"seq": last["seq"] + 1, "prev": record.digest(lines[-1][:-1]), "kind": "refusal", "reason": "denied"}
+    return [*lines, record.encode(forged) + b"\n"]
+
+
 def swap(lines: Lines) -> Lines:
     return [*lines[:5], lines[6], lines[5], *lines[7:]]
 
@@ -58,6 +80,9 @@ def swap(lines: Lines) -> Lines:
         pytest.param(lambda lines: [*lines[:7], lines[3], *lines[7:]], 8, id="insert"),
         pytest.param(lambda lines: [*lines[:7], lines[6], *lines[7:]], 8, id="duplicate"),
         pytest.param(swap, 6, id="reorder"),
+        pytest.param(edit, 8, id="edit"),
+        pytest.param(unlink_second, 2, id="unlink"),
+        pytest.param(forge_after_close, 21, id="forge after the close"),
         pytest.param(lambda lines: lines[1:], 1, id="delete the open"),
         pytest.param(lambda lines: [*lines, lines[-1]], 21, id="close twice"),
         pytest.param(lambda lines: [*lines, b'{"half'], 21, id="torn after the close"),

@@ -121,5 +121,5 @@ def test_recovery_at_a_cut_drops_no_intact_record_and_repairs_nothing(log: Log, 
         assert segment(torn).read_bytes() == log.data[:cut]
         report = home.verify()
         assert report.exit_code == 0, list(report.lines())
-        assert [one.state for one in report.streams][0] is State.RECOVERED
+        assert report.streams[0].state is State.RECOVERED
         assert report.streams[0].records == log.data.count(b"\n", 0, cut)

@@ -13,13 +13,8 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
-from sallyport.pep.authn import Authenticators, jwks
-from sallyport.pep.model import Caller, Request
-from sallyport.pep.refusal import Refusal
+from sallyport.pep.authn import jwks
 from tests.support.tokens import (
     RESOURCE,
     TestIssuer,
@@ -319,38 +314,6 @@ def test_a_second_form_of_an_ecdsa_signature_is_no_second_token(tmp_path: Path) 
     twin = raw[:32] + (order - int.from_bytes(raw[32:], "big")).to_bytes(32, "big")
     found = [caller(room(tmp_path).identify(request(each))) for each in (token, f"{signed}.{b64(twin)}")]
     assert found[0].token_id == found[1].token_id
-
-
-@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(value=st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=4),
-       claim=st.sampled_from(["iss", "aud", "sub", "act", "azp", "org_id", "exp", "nbf", "iat", "jti", "scope", "roles",
-                              "amr", "auth_time", "cnf", "client_id"]))  # fmt: skip
-def test_n6_no_signed_claim_of_any_type_breaks_the_room(authn: Authenticators, claim: str, value: Any) -> None:
-    token = compact(dump(ISSUER.header()), dump({**ISSUER.claims(), claim: value}), ISSUER.key, "ES256")
-    assert isinstance(authn.identify(request(token)), Caller | Refusal)
-
-
-@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(value=st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=4),
-       member=st.sampled_from(["alg", "kid", "typ", "cty", "jwk", "zip"]))  # fmt: skip
-def test_n6_no_header_member_of_any_type_breaks_the_room(authn: Authenticators, member: str, value: Any) -> None:
-    token = compact(dump({**ISSUER.header(), member: value}), dump(ISSUER.claims()), ISSUER.key, "ES256")
-    assert isinstance(authn.identify(request(token)), Caller | Refusal)
-
-
-@hypothesis_settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(headers=st.lists(st.tuples(st.sampled_from([b"authorization", b"x-user-id", b"connection", b"x-roles"]) |
-                                  st.binary(max_size=12), st.binary(max_size=40)), max_size=5))  # fmt: skip
-def test_n6_no_header_bytes_break_the_room_or_name_anybody(
-    authn: Authenticators, headers: list[tuple[bytes, bytes]]
-) -> None:
-    asked = request()
-    assert isinstance(authn.identify(Request(asked.peer, "POST", tuple(headers), b"")), Refusal)
-
-
-@pytest.fixture
-def authn(tmp_path: Path) -> Authenticators:
-    return room(tmp_path)
 
 
 def test_n16_an_rsa_key_is_not_taken_for_an_elliptic_one(tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from sallyport.pep.model import Answer, Request
 from sallyport.pep.refusal import Reason
 from tests.hostile.transport.conftest import Gate
-from tests.support.raw_http import RawClient, request
+from tests.support.raw_http import BOUND, RawClient, request
 
 CHUNKED = [("Transfer-Encoding", "chunked")]
 
@@ -95,14 +98,33 @@ async def test_another_method_is_a_405(gate: Gate, method: str) -> None:
     assert not gate.requests
 
 
-async def test_n1_of_pipelined_requests_the_first_is_answered_and_none_else_runs(gate: Gate) -> None:
+@pytest.mark.parametrize("rest", [request(b"second"), b"\x00garbage", b"\r\n", b"GET", AMBIGUOUS["CONNECT"]])
+@pytest.mark.parametrize("together", [True, False])
+async def test_n1_of_pipelined_requests_the_first_is_answered_and_none_else_runs(
+    gate: Gate, rest: bytes, together: bool
+) -> None:
     running = await gate.start()
+    started, go = asyncio.Event(), asyncio.Event()
+
+    async def handle(request: Request) -> Answer:
+        started.set()
+        await go.wait()
+        return await gate.echo(request)
+
+    gate.handle = handle
     async with RawClient(running.port) as client:
-        reply = await client.ask(request(b"first") + request(b"second") + b"\x00garbage")
-        assert (reply.body, reply.headers["connection"]) == (b"first", "close")
-        assert await client.closed() == b""
+        await client.send(request(b"first") + (rest if together else b""))
+        await asyncio.wait_for(started.wait(), BOUND)
+        await client.send(b"" if together else rest)
+        if not (together and rest == b"\r\n"):  # which belongs to no request
+            await gate.refusals.wait_for(Reason.INVALID_REQUEST, "pipelined")
+        go.set()
+        reply = await client.reply()
+        assert (reply.status, reply.body) == (200, b"first")
+        if gate.refusals.seen:
+            assert reply.headers["connection"] == "close"
+            assert await client.closed() == b""
     assert [r.body for r in gate.requests] == [b"first"]
-    await gate.refusals.wait_for(Reason.INVALID_REQUEST, "pipelined")
 
 
 async def test_white_space_around_a_value_is_no_part_of_it(gate: Gate) -> None:

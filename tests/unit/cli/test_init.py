@@ -19,7 +19,7 @@ from sallyport.cli import configs, pki, samples, shipped
 from sallyport.cli.commands.init import make
 from sallyport.cli.complaint import Complaint
 from sallyport.runtime import strict_yaml
-from tests.support.laptop import cli, init
+from tests.support.laptop import here, init
 
 PRIVATE = ("ca/ca.key", "server/tls.key", "issuer/signing.key", "audit/signing.key", "audit/masking.key")
 
@@ -145,7 +145,7 @@ def test_init_refuses_a_hidden_file_and_a_plain_file_too(tmp_path: Path) -> None
 
 def test_a_second_init_says_what_to_do_and_exits_2(made: Path) -> None:
     before = (made / "pki/ca/ca.key").read_bytes()
-    run = cli("init", made)
+    run = here("init", made)
     assert run.returncode == 2
     assert run.stdout == ""
     assert "not empty" in run.stderr

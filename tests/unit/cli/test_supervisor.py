@@ -143,8 +143,11 @@ def test_a_child_dies_when_the_pipe_to_its_parent_ends() -> None:
     assert child.stdout is not None
     assert child.poll() is None
     child.stdin.close()  # what the kernel does for a parent that was killed
-    assert child.wait(30) == -signal.SIGTERM
-    child.stdout.close()
+    try:
+        assert child.wait(30) == -signal.SIGTERM
+    finally:
+        child.kill()
+        child.stdout.close()
 
 
 def test_a_free_port_is_free_and_taken_only_once() -> None:

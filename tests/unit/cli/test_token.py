@@ -12,7 +12,7 @@ import pytest
 from sallyport.cli.complaint import Complaint
 from sallyport.cli.issuer import Identity, mint
 from sallyport.cli.laptop import Laptop
-from tests.support.laptop import cli, init
+from tests.support.laptop import here, init
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def read(made: Path, token: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def test_token_prints_the_token_and_nothing_else(made: Path) -> None:
-    run = cli("token", made, "--user", "alice", "--agent", "coding-bot")
+    run = here("token", made, "--user", "alice", "--agent", "coding-bot")
     assert (run.returncode, run.stderr) == (0, "")
     header, claims = read(made, run.stdout.removesuffix("\n"))
     assert header == {"alg": "ES256", "typ": "at+jwt", "kid": header["kid"]}
@@ -58,7 +58,7 @@ def test_sample_people_have_their_org_and_role(made: Path, user: str, org: str) 
 def test_every_option_reaches_the_token(made: Path) -> None:
     options = ("--org", "globex", "--scope", "a", "--scope", "b", "--role", "user", "--role", "admin", "--ttl", "60")
     extra = ("--claim", "auth_time=17", "--claim", "azp=null", "--claim", 'org_id="x=y"')
-    run = cli("token", made, "--user", "zoe", "--agent", "chat-bot", *options, *extra)
+    run = here("token", made, "--user", "zoe", "--agent", "chat-bot", *options, *extra)
     assert run.returncode == 0, run.stderr
     _, claims = read(made, run.stdout.strip())
     assert claims["scope"] == "a b"
@@ -89,7 +89,7 @@ def test_a_stranger_needs_an_org(made: Path) -> None:
 
 @pytest.mark.parametrize("claim", ["nonsense", "=1", "x=", "x=unquoted", 'x={"a":1,"a":2}'])
 def test_a_claim_that_is_not_json_is_refused_with_a_hint(made: Path, claim: str) -> None:
-    run = cli("token", made, "--user", "alice", "--agent", "coding-bot", "--claim", claim)
+    run = here("token", made, "--user", "alice", "--agent", "coding-bot", "--claim", claim)
     assert (run.returncode, run.stdout) == (2, "")
     assert "next:" in run.stderr
 
@@ -105,12 +105,12 @@ def test_issuer_and_audience_are_those_of_pep_yaml(tmp_path: Path) -> None:
 def test_n7_a_key_that_others_can_read_is_not_used(tmp_path: Path) -> None:
     made = init(tmp_path / "laptop")
     (made / "pki/issuer/signing.key").chmod(0o644)
-    run = cli("token", made, "--user", "alice", "--agent", "coding-bot")
+    run = here("token", made, "--user", "alice", "--agent", "coding-bot")
     assert (run.returncode, run.stdout) == (2, "")
     assert "Traceback" not in run.stderr
 
 
 def test_a_directory_that_init_did_not_make_is_named(tmp_path: Path) -> None:
-    run = cli("token", tmp_path, "--user", "alice", "--agent", "coding-bot")
+    run = here("token", tmp_path, "--user", "alice", "--agent", "coding-bot")
     assert run.returncode == 2
     assert "sallyport init" in run.stderr

@@ -49,7 +49,7 @@ def policies(condition: str, scope: str = 'action == Action::"send"') -> dict[st
         "context.input has open && context.input.open has b",
         "(if context.input has to then context.input else context.input) has any",
         "{a: context.input}.a has any",
-        "(if context.input.to == \"x\" then {a: context.input} else {a: context.input}).a has any",
+        '(if context.input.to == "x" then {a: context.input} else {a: context.input}).a has any',
         "{a: {b: context}}.a.b.input has any",
         "[context.input has any].contains(true)",
         "{a: context.input has any}.a",
@@ -67,10 +67,10 @@ def test_a_property_that_never_reaches_a_policy_may_not_be_named(condition: str)
 @pytest.mark.parametrize(
     "condition",
     [
-        "context.input has place && context.input.place == {city: \"x\"}",
+        'context.input has place && context.input.place == {city: "x"}',
         "context.input has open && {a: context.input.open} == {a: {}}",
-        "context.input has place && [context.input.place].contains({city: \"x\"})",
-        "context.input == {to: \"x\"}",
+        'context.input has place && [context.input.place].contains({city: "x"})',
+        'context.input == {to: "x"}',
     ],
 )  # fmt: skip
 def test_an_object_that_loses_parts_on_the_way_may_not_be_compared(condition: str) -> None:
@@ -86,7 +86,7 @@ def test_an_object_that_loses_parts_on_the_way_may_not_be_compared(condition: st
         'context.input has tags && context.input.tags.contains("x")',
         'context.input has place && context.input.place.city == "x"',
         "context.session has risk && context.session.risk > 5",
-        "resource.orgs.contains(principal.org) && principal.user_id == \"x\"",
+        'resource.orgs.contains(principal.org) && principal.user_id == "x"',
     ],
 )  # fmt: skip
 def test_what_is_typed_may_be_named(condition: str) -> None:

@@ -8,7 +8,6 @@ import cedarpy
 import pytest
 
 from sallyport.authz.v1 import authz_pb2 as pb
-from sallyport.pdp import engine
 from sallyport.pdp.decider import decide
 from sallyport.pdp.model import Effect, ErrorCode, Purpose, Query, Session
 from tests.support import policy_dir as sample
@@ -74,7 +73,17 @@ def test_a_resource_that_nobody_knows_is_denied(resource: tuple[str, str], code:
 
 @pytest.mark.parametrize(
     "action",
-    ["nothing", "", "Read_file", "group:mcp", "group:read_only", "group:call_tool", "group:open_world", 'x" y', "tools/call"],
+    [
+        "nothing",
+        "",
+        "Read_file",
+        "group:mcp",
+        "group:read_only",
+        "group:call_tool",
+        "group:open_world",
+        'x" y',
+        "tools/call",
+    ],
 )
 def test_n15_an_unknown_action_and_a_group_are_denied(action: str) -> None:
     verdict = ask(snapshot(), action, ("File", "alice/a.txt"), {"path": "alice/a.txt"})
@@ -216,7 +225,7 @@ def test_n15_an_engine_that_names_no_permit_has_not_permitted(
 ) -> None:
     held = snapshot()
     assert read(held).effect is Effect.PERMIT
-    monkeypatch.setattr(engine.cedarpy, "is_authorized", lambda *_: cedarpy.AuthzResult(answer))
+    monkeypatch.setattr(cedarpy, "is_authorized", lambda *_: cedarpy.AuthzResult(answer))
     assert read(held).effect is DENIED
 
 

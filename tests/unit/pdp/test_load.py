@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,11 +61,13 @@ def test_n5_a_missing_empty_or_unparsable_file_refuses(name: str, data: bytes | 
         {"base": ""},
     ],
 )
-def test_n5_an_empty_set_refuses(changes: dict[str, object]) -> None:
+def test_n5_an_empty_set_refuses(changes: dict[str, Any]) -> None:
     assert problems(**changes)
 
 
-@pytest.mark.parametrize("name", ["more.ceder", "cedar", "roles.yml", "role.yaml", "x.cedarschema", "x.yaml", "x.cedar.bak"])
+@pytest.mark.parametrize(
+    "name", ["more.ceder", "cedar", "roles.yml", "role.yaml", "x.cedarschema", "x.yaml", "x.cedar.bak"]
+)
 def test_a_file_that_would_be_passed_over_is_refused(name: str) -> None:
     assert f"{name}: isn't a file that the PDP reads" in complaint({**files(), name: b""})
 
@@ -101,7 +104,7 @@ def test_everything_wrong_is_told_at_once_and_in_order() -> None:
         ('@id("x")\n@obligations("mask")\npermit (principal, action, resource);', "x.cedar:2:1", "@obligation?"),
         ('@id("x")\n@obligation\npermit (principal, action, resource);', "x.cedar:2:1", "needs a text"),
         ('@id("x")\n@obligation("mask")\nforbid (principal, action, resource);', "x.cedar:2:1", "only a permit"),
-        ('@id("x")\nforbid (principal, action,\n resource) when { principal in Role::"amdin" };', "x.cedar:3:31", "roles.yaml"),
+        ('@id("x")\nforbid (principal, action,\n resource) when { principal in Role::"amdin" };', "x.cedar:3:32", "roles.yaml"),
         ('@id("x")\nforbid (principal in Role::"amdin", action, resource);', "x.cedar:2:22", "roles.yaml"),
         ('@id("x")\nforbid (principal,\n action == Action::"nothing", resource);', "x.cedar:3:12", "catalog.yaml"),
         ('@id("x")\nforbid (principal, action, resource) when { action in Action::"group:none" };', "x.cedar:2:55", "catalog"),
@@ -173,7 +176,8 @@ def test_a_base_schema_that_the_engine_could_not_fill_is_refused(old: str, new: 
 
 def test_the_base_schema_may_be_written_in_other_ways() -> None:
     base = sample.BASE.replace(
-        "entity File {", '@doc("a file") type Owned = { n: Set<decimal> };\nentity File { o?: Owned, "a b"?: __cedar::Bool, '
+        "entity File {",
+        '@doc("a file") type Owned = { n: Set<decimal> };\nentity File { o?: Owned, "a b"?: __cedar::Bool, ',
     )
     held = snapshot(base=base)
     assert sample.read(held).effect is Effect.PERMIT

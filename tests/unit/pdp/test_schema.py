@@ -77,5 +77,5 @@ def test_a_property_of_any_name_is_typed_and_carried(properties: dict[str, str],
 def test_a_quoted_name_is_one_token_and_means_itself(name: str) -> None:
     assert unquote(quote(name)) == name
     assert quote(name).isprintable()
-    (statement,) = statements(f"x // ; \" \n == A::{quote(name)};", "f")
+    (statement,) = statements(f'x // ; " \n == A::{quote(name)};', "f")
     assert statement.find("A", "::", name) == (2, 5)

@@ -86,7 +86,7 @@ def test_a_part_that_is_missing_repeated_or_malformed_is_refused(tmp_path: Path,
     authn = room(tmp_path, ISSUER, now=NOW, tls=TLS)
     refused(authn.identify(request(None, *without(header), certificate=NAMED)), f"{header} is missing")
     refused(authn.identify(request(None, *WHO, (header, "alice"), certificate=NAMED)), "repeated")
-    for bad in ("", " ", "a\tb", "é", "a\x00b", "\x7f", "a" * 257, " alice"):
+    for bad in ("", " ", "a\tb", "é", "a\x00b", "\x7f", "a" * 257, " alice", "alice, bob"):
         refused(authn.identify(request(None, *without(header), (header, bad), certificate=NAMED)), header)
 
 

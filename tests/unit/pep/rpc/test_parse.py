@@ -99,6 +99,7 @@ def test_what_is_not_in_the_table_of_its_era_is_refused(message: model.Request) 
         b'{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":""}}',
         b'{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}',
         b'{"jsonrpc":"2.0","id":null,"method":"ping"}',
+        b'{"jsonrpc":"2.0","id":null,"method":"notifications/initialized"}',
         b'{"jsonrpc":"2.0","id":1.5,"method":"ping"}',
         b'{"jsonrpc":"2.0","id":1.0,"method":"ping"}',
         b'{"jsonrpc":"2.0","id":true,"method":"ping"}',
@@ -141,27 +142,33 @@ def test_n12_a_variant_of_an_envelope_key_is_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "key",
+    ("key", "expected"),
     [
-        "Name",
-        "NAME",
-        "n\u0430me",
-        "argument\u017f",
-        "Arguments",
-        "_Meta",
-        "__meta",
-        "_meta ",
-        "Ta\u017fk",
-        "tas\u212a",
-        "name\u0000",
-        "cursor",
-        "requestState",
-        "inputResponses",
+        ("Name", Reason.INVALID_REQUEST),
+        ("NAME", Reason.INVALID_REQUEST),
+        ("argument\u017f", Reason.INVALID_REQUEST),
+        ("Arguments", Reason.INVALID_REQUEST),
+        ("_Meta", Reason.INVALID_REQUEST),
+        ("__meta", Reason.INVALID_REQUEST),
+        ("_meta ", Reason.INVALID_REQUEST),
+        ("name\u0000", Reason.INVALID_REQUEST),
+        ("\uff4eame", Reason.INVALID_REQUEST),
+        ("n\u0430me", Reason.INVALID_PARAMS),
+        ("cursor", Reason.INVALID_PARAMS),
+        ("requestState", Reason.INVALID_PARAMS),
+        ("inputResponses", Reason.INVALID_PARAMS),
+        ("x", Reason.INVALID_PARAMS),
     ],
 )
 @pytest.mark.parametrize("make", [legacy, modern])
-def test_n12_a_variant_of_a_parameter_key_is_refused(make: Any, key: str) -> None:
-    assert reason(make("tools/call", {**CALL, key: {}})) in {Reason.INVALID_PARAMS, Reason.INVALID_REQUEST}
+def test_n12_a_variant_of_a_parameter_key_is_refused(make: Any, key: str, expected: Reason) -> None:
+    assert reason(make("tools/call", {**CALL, key: {}})) is expected
+
+
+@pytest.mark.parametrize("key", ["Ta\u017fk", "tas\u212a"])
+def test_n12_a_variant_of_a_key_that_one_era_ignores_is_refused_there(key: str) -> None:
+    assert reason(legacy("tools/call", {**CALL, key: {}})) is Reason.INVALID_REQUEST
+    assert reason(modern("tools/call", {**CALL, "task": {}})) is Reason.INVALID_PARAMS
 
 
 def test_n12_a_duplicate_parameter_key_is_refused() -> None:

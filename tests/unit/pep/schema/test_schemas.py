@@ -47,7 +47,7 @@ def deep(levels: int) -> dict[str, Any]:
 )
 @pytest.mark.usefixtures("socket_disabled")
 def test_a_schema_that_can_not_be_held_to_is_refused_at_load(schema: dict[str, Any], word: str) -> None:
-    with pytest.raises(SchemaRefused, match="(?s).*") as caught:
+    with pytest.raises(SchemaRefused) as caught:
         compile_schema(schema)
     assert word in str(caught.value)
 
@@ -100,7 +100,7 @@ def test_the_same_definition_may_be_used_many_times() -> None:
 @pytest.mark.parametrize("kind", ["keys", "items", "text"])
 def test_arguments_far_over_the_limit_cost_next_to_nothing(schema: dict[str, Any], kind: str) -> None:
     held = loaded(schema)
-    big: dict[str, Any] = {
+    big: Any = {
         "keys": dict.fromkeys(map(str, range(1_000_000)), 1),
         "items": {"a": list(range(1_000_000))},
         "text": {"a": "x" * 1_000_000},

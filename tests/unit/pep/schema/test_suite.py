@@ -26,8 +26,9 @@ def compiled(group: dict[str, Any]) -> Validator | None:
     try:
         return compile_schema({"$schema": DIALECT, **group["schema"]})
     except SchemaRefused as error:
-        assert any(word in str(error) for word in REFUSED), (group["schema"], str(error))
-        return None
+        reason = str(error)
+    assert any(word in reason for word in REFUSED), (group["schema"], reason)
+    return None
 
 
 # `format` is an annotation in the standard, and an assertion here: the one place where we are stricter.

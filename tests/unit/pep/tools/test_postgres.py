@@ -93,7 +93,7 @@ async def here(server: Server) -> AsyncIterator[Bench]:
 
 
 async def test_row_level_security_sees_user_agent_issuer_and_org(here: Bench) -> None:
-    everything = {"columns": ["id"]}
+    everything: dict[str, Any] = {"columns": ["id"]}
     bob, carol = replace(ALICE, user="bob"), replace(ALICE, user="carol", org="globex")
     other = [replace(ALICE, agent="chat-bot"), replace(ALICE, issuer="elsewhere")]
     for who, orders, mine in (
@@ -124,10 +124,11 @@ async def test_every_type_comes_out_as_json_and_can_be_filtered_by_its_text(here
         {"k": [1, 2.5]}, "00000000-0000-0000-0000-000000000001", "ab  ", "10.0.0.1",
     ]  # fmt: skip
     assert (await here.rows("orders", order=[{"column": "id"}]))[0] == expected
-    for column, value in {
+    examples: dict[str, Json] = {
         "id": 1, "amount": 10.5, "at": "2026-01-01 00:00:00+00", "day": "2026-01-01", "mood": "glad",
         "ref": "00000000000000000000000000000001", "net": "10.0.0.1", "code": "ab", "owner": "alice", "tags": "{a,b}",
-    }.items():  # fmt: skip
+    }  # fmt: skip
+    for column, value in examples.items():
         filters: list[Json] = [{"column": column, "op": "eq", "value": value}]
         assert await here.rows("orders", columns=["id"], filters=filters) == [[1]], column
 

@@ -19,6 +19,7 @@ from sallyport.audit.record import clean
 _DAY: Final = 86400.0
 _OVERHEAD: Final = 400  # bytes that place, time and chain add to a record's fields
 _MAX_NETWORKS: Final = 256  # counted apart at a time; all others together
+_MAX_TEXT: Final = 512  # characters of one field
 _MAX_LISTED: Final = 32  # in one summary, the biggest
 _OTHER: Final = "other"
 
@@ -55,7 +56,8 @@ class Budget:
 
     def refuse(self, reason: str, address: str, fields: Mapping[str, Any]) -> None:
         """Record one refusal of an unauthenticated peer, or count it. Never waits; the answer needn't either."""
-        known = {**fields, "reason": reason, "address": clean(address, 64), "effect": "deny"}
+        told = {key: clean(value, _MAX_TEXT) if isinstance(value, str) else value for key, value in fields.items()}
+        known = {**told, "reason": reason, "address": clean(address, 64), "effect": "deny"}
         size = len(record.encode(known)) + _OVERHEAD
         with self._lock:
             alone = self._admits(size)

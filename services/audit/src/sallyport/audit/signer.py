@@ -37,8 +37,9 @@ class Signer:
     @classmethod
     def from_file(cls, path: Path) -> Signer:
         """PEM PKCS8. KeyRefused if others may read it, or it is no Ed25519 key."""
+        data = read_private(path)
         try:
-            key = serialization.load_pem_private_key(read_private(path), None)
+            key = serialization.load_pem_private_key(data, None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             key = None
         if not isinstance(key, Ed25519PrivateKey):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import typer
 
@@ -31,10 +32,10 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; an expected failure is two lines on stderr, never a traceback."""
     try:
-        app()
+        app(args=arguments)
     except Complaint as complaint:
         console.show(complaint)
         return complaint.code

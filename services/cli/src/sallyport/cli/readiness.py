@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from sallyport.runtime import strict_json
 
-_PATIENCE_SECONDS: Final = 3.0  # a PEP that just began to listen may still wait for the PDP's first answer
+_PATIENCE_SECONDS: Final = 2.0  # a PEP that just began to listen may still wait for the PDP's first answer
 _POLL_SECONDS: Final = 0.05
 _MAX_BODY: Final = 65_536
 

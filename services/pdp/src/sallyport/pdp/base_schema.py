@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cedarpy import Schema
 
-from sallyport.pdp.cedar_text import Token, tokens
+from sallyport.pdp.cedar_text import Token, blamed, tokens
 from sallyport.pdp.types import (
     BOOL,
     DATETIME,
@@ -85,7 +85,7 @@ def read(text: str) -> BaseSchema:
     try:
         normal = str(Schema.from_str(text))
     except ValueError as error:
-        raise ConfigError([Problem(FILE, *_blamed(text, str(error)), f"not a Cedar schema: {error}")]) from None
+        raise ConfigError([Problem(FILE, *blamed(str(error), [token for token, _, _ in tokens(text)]), f"not a Cedar schema: {error}")]) from None
     reader = _Reader([token for token, _, _ in tokens(normal)])
     reader.read()
     complaints = list(reader.complaints)
@@ -137,13 +137,6 @@ def _references(kind: CedarType) -> set[str]:
 
 def _place(text: str, name: str) -> tuple[int, int]:
     return next(((token.line, token.column) for token, _, _ in tokens(text) if token.text == name), (1, 1))
-
-
-def _blamed(text: str, message: str) -> tuple[int, int]:
-    """Cedar's message names the token, not its place; the place is told only where it is the only one."""
-    quoted = message.split("`")[1] if message.count("`") > 1 else ""
-    places = [(token.line, token.column) for token, _, _ in tokens(text) if token.text == quoted]
-    return places[0] if len(places) == 1 else (1, 1)
 
 
 @dataclass(slots=True)
@@ -205,6 +198,9 @@ class _Reader:
         if self.held[self.at].text == "{":
             return self._record()
         name = self._next()
+        if name == "__cedar":  # how Cedar spells a primitive out
+            self._next()  # ::
+            return _PRIMITIVES.get(self._next()) or EntityRef("")
         if name == "Set":
             self._next()  # <
             element = self._type()

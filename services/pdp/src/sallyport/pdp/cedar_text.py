@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _TOKEN = re.compile(
@@ -14,6 +14,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|x([0-7][0-9A-Fa-f])|(.))", re.DOTALL)
+_BLAMED = re.compile(r"`([^`]+)`|'([^']+)'|: (\S+)$")
 _SIMPLE = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
 _LAST_CODE_POINT = 0x10FFFF
 
@@ -80,6 +81,15 @@ def statements(text: str, file: str) -> Iterator[Statement]:
             held = []
     if held:  # no semicolon at the end: Cedar's own parser says so
         yield Statement(file, text[first:last], tuple(held))
+
+
+def blamed(message: str, held: Sequence[Token]) -> tuple[int, int]:
+    """Cedar's parser names what it dislikes, not where: its place if it stands there once, else the beginning."""
+    named = _BLAMED.search(message)
+    places = [(token.line, token.column) for token in held if named and token.text == named[named.lastindex or 0]]
+    if len(places) == 1:
+        return places[0]
+    return (held[0].line, held[0].column) if held else (1, 1)
 
 
 def quote(value: str) -> str:

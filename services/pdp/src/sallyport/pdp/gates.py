@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sallyport.contract.catalog import Effect, Tool
 from sallyport.pdp.cedar_text import entity, quote
@@ -28,40 +28,45 @@ def compile_roles(roles: Mapping[str, Role], tools: Iterable[Tool]) -> str:
 
 
 def may_call(role: Role, tool: Tool) -> bool:
-    """May the role call the tool, as far as roles go?"""
-    if not role.holds("tools:call", CALL + tool.name, "tools:*"):
-        return False
-    return tool.resource_types == ("Tool",) or role.holds(_touching(tool), "resources:*")
+    """May somebody with this role alone call the tool, as far as roles go?"""
+    return all(role.holds(*alternatives) for alternatives in _needed(tool))
 
 
-def _touching(tool: Tool) -> str:
-    return "resources:read" if tool.effect is Effect.READ_ONLY else "resources:write"
+def _needed(tool: Tool) -> tuple[tuple[str, ...], ...]:
+    """What a call takes: one permission out of each group."""
+    call = ("tools:call", CALL + tool.name, "tools:*")
+    if tool.resource_types == ("Tool",):
+        return (call,)
+    touch = "resources:read" if tool.effect is Effect.READ_ONLY else "resources:write"
+    return (call, (touch, "resources:*"))
 
 
 def _method(method: str, needed: str | None, roles: Iterable[Role]) -> Iterator[str]:
     """A method touches the server alone, so its permission is its permit."""
     holders = [
-        role.name
+        role
         for role in roles
-        if (role.permissions if needed is None else role.holds(needed, needed.split(":")[0] + ":*"))
+        if (role.permissions if needed is None else role.holds(needed, f"{needed.split(':')[0]}:*"))
     ]
-    yield _gate(method, holders)
+    yield _gate(method, [holders])
     yield from _permit(method, holders)
 
 
 def _tool(tool: Tool, roles: Iterable[Role]) -> Iterator[str]:
-    holders = [role.name for role in roles if may_call(role, tool)]
+    """A user's roles add up: one may let them call, another touch."""
+    holders = [[role for role in roles if role.holds(*alternatives)] for alternatives in _needed(tool)]
     yield _gate(tool.name, holders)
     if tool.resource_types == ("Tool",):
-        yield from _permit(tool.name, holders)
+        yield from _permit(tool.name, holders[0])
 
 
-def _gate(action: str, holders: list[str]) -> str:
-    unless = f"\nunless {{ {_principal_in(holders)} }}" if holders else ""
+def _gate(action: str, holders: Sequence[Sequence[Role]]) -> str:
+    conditions = " && ".join(_principal_in(group) for group in holders)
+    unless = f"\nunless {{ {conditions} }}" if all(holders) else ""
     return f"@id({quote(f'{PREFIX}gate:{action}')})\nforbid (principal, {_action(action)}, resource){unless};\n"
 
 
-def _permit(action: str, holders: list[str]) -> Iterator[str]:
+def _permit(action: str, holders: Sequence[Role]) -> Iterator[str]:
     if holders:
         identity = quote(f"{PREFIX}permit:{action}")
         yield (
@@ -83,8 +88,8 @@ def _reach(role: Role, tools: Iterable[Tool]) -> Iterator[str]:
             )
 
 
-def _principal_in(holders: Iterable[str]) -> str:
-    return f"principal in [{', '.join(entity('Role', name) for name in sorted(holders))}]"
+def _principal_in(holders: Iterable[Role]) -> str:
+    return f"principal in [{', '.join(entity('Role', role.name) for role in holders)}]"
 
 
 def _action(name: str) -> str:

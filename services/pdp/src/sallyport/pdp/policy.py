@@ -10,7 +10,7 @@ from typing import Any
 import cedarpy
 from cedarpy import pst
 
-from sallyport.pdp.cedar_text import Statement, statements
+from sallyport.pdp.cedar_text import Statement, blamed, statements
 from sallyport.runtime.problems import Problem
 
 # An annotation with a typo would be silently without effect: `@obligations("mask")` masks nothing.
@@ -78,8 +78,7 @@ def _parse_one(statement: Statement, problems: list[Problem]) -> Policy | None:
     try:
         tree = cedarpy.policies_to_pst(statement.text)
     except ValueError as error:
-        quoted = str(error).split("`")[1::2][:1]
-        place = statement.find(*quoted) if quoted else statement.start
+        place = blamed(str(error), statement.tokens)
         problems.append(Problem(statement.file, *place, f"not a Cedar policy: {error}"))
         return None
     if tree.templates or tree.template_links or len(tree.static_policies) != 1:

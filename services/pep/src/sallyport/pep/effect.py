@@ -62,6 +62,7 @@ class Effects:
                 raise
         finally:
             if intended:
+                trail.effect = "unknown" if told.outcome is Outcome.UNKNOWN else "done"
                 self._recorder.outcome(trail, told.outcome, told.detail)  # (9)
             await self._tools.release(permit.resolved)
         return told.shown

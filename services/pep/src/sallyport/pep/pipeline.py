@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from sallyport.pep import VERSION, refusal, release
+from sallyport.pep import VERSION, answers, release
 from sallyport.pep.audit import AuditUnavailable, Recorder
 from sallyport.pep.authn import Authenticators
 from sallyport.pep.catalog import LoadedCatalog
@@ -26,15 +26,12 @@ from sallyport.pep.model import (
     CallTool,
     Discover,
     Era,
-    Identity,
     Initialize,
-    Json,
     ListTools,
     Message,
     Notification,
     Ping,
     Request,
-    ToolOutput,
 )
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.rpc import Rejected, parse, results
@@ -43,10 +40,7 @@ from sallyport.pep.telemetry import Metrics
 from sallyport.pep.trail import Trail
 from sallyport.runtime.telemetry import Tracing
 
-DECISION_ID: Final = "sallyport.io/decision_id"
 _LEAVES: Final = (KeyboardInterrupt, SystemExit)
-_JSON: Final = ((b"content-type", b"application/json"),)
-_ACCEPTED: Final = Answer(202, (), b"")
 Step: TypeAlias = Callable[[LoadedCatalog, float], Awaitable[Answer | Refusal | Denied | Mismatch]]
 
 
@@ -78,12 +72,16 @@ class Pipeline:
         trail = Trail(request.peer)
         try:
             outcome = await self._walk(request, trail)
-            return outcome if isinstance(outcome, Answer) else await self._refuse(outcome, trail)
+            return self._counted(outcome, trail) if isinstance(outcome, Answer) else await self._refuse(outcome, trail)
         except BaseException as error:  # N6: no exception of any type may become anything but a refusal
-            answer = await self._refuse(Refusal(Reason.INTERNAL, f"broke: {type(error).__name__}"), trail)
+            answer = await self._refuse(_broken(error, trail), trail)
             if isinstance(error, _LEAVES) or _is_cancelled(error):
                 raise
             return answer
+
+    def _counted(self, answer: Answer, trail: Trail) -> Answer:
+        self._rooms.metrics.permitted(trail.method)
+        return answer
 
     async def turn_away(self, reason: Reason, detail: str, request: Request) -> Answer:
         """A request that room 0 won't let in: wrong method or path, over a limit."""
@@ -112,13 +110,13 @@ class Pipeline:
             case ListTools():
                 return await self._in_force(lambda loaded, by: self._list(message, caller, trail, loaded, by))
             case Notification():
-                return _ACCEPTED
+                return answers.ACCEPTED
             case Initialize():
-                return _answer(message, results.initialize(VERSION))
+                return answers.result(message, results.initialize(VERSION))
             case Discover():
-                return _answer(message, results.discover(self._rooms.eras, VERSION))
+                return answers.result(message, results.discover(self._rooms.eras, VERSION))
             case Ping():
-                return _answer(message, results.empty(message.envelope.era, VERSION))
+                return answers.result(message, results.empty(message.envelope.era, VERSION))
 
     async def _in_force(self, step: Step) -> Answer | Refusal | Denied:
         """Run `step` on the catalog in force; if the PDP names another, once more with that, within one deadline."""
@@ -137,13 +135,14 @@ class Pipeline:
         self, message: CallTool, caller: Caller, trail: Trail, loaded: LoadedCatalog, deadline: float
     ) -> Answer | Refusal | Denied | Mismatch:
         rooms = self._rooms
-        who = identity(caller, trail.decision_id, trail.traceparent)
-        call = check(message.name, message.arguments, loaded)  # (4)
+        with rooms.tracing.span("schema", trail.traceparent):
+            call = check(message.name, message.arguments, loaded)  # (4)
         if isinstance(call, Refusal):
-            return await self._unfit(call, message, caller, who, loaded, deadline)
+            return await self._unfit(call, message, caller, trail, loaded, deadline)
         trail.call = call
         started = time.perf_counter()
-        with rooms.tracing.span("decision", trail.traceparent):
+        with rooms.tracing.span("decision", trail.traceparent) as span:
+            who = identity(caller, trail.decision_id, span.traceparent)
             permit = await rooms.decider.call(caller, who, call, loaded.digest, deadline)  # (5)
         rooms.metrics.decided(time.perf_counter() - started)
         if not isinstance(permit, Permit):
@@ -151,21 +150,20 @@ class Pipeline:
         with rooms.tracing.span("tools", trail.traceparent):
             shown = await rooms.effects.run(trail, permit, call, loaded.tool(call.name))  # (6) to (9)
         if isinstance(shown, Refusal):
-            trail.settled = True
             return shown
-        rooms.metrics.permitted(trail.method)
-        return _tool_answer(message, shown, trail)
+        return answers.tool(message, shown, trail.decision_id)
 
     async def _unfit(
         self,
         refused: Refusal,
         message: CallTool,
         caller: Caller,
-        who: Identity,
+        trail: Trail,
         loaded: LoadedCatalog,
         deadline: float,
     ) -> Answer | Refusal | Denied | Mismatch:
         """No oracle: only a caller to whom the tool is visible learns which argument was wrong."""
+        who = identity(caller, trail.decision_id, trail.traceparent)
         visible = await self._rooms.decider.visible(caller, who, (message.name,), loaded.digest, deadline)
         if not isinstance(visible, frozenset):
             return visible
@@ -177,8 +175,8 @@ class Pipeline:
         rooms = self._rooms
         if message.cursor is not None:
             return Refusal(Reason.INVALID_PARAMS, "a cursor that was never given out", "unknown cursor")
-        who = identity(caller, trail.decision_id, trail.traceparent)
-        with rooms.tracing.span("decision", trail.traceparent):
+        with rooms.tracing.span("decision", trail.traceparent) as span:
+            who = identity(caller, trail.decision_id, span.traceparent)
             permitted = await rooms.decider.method(caller, who, message.envelope.method, loaded.digest, deadline)  # (5)
             if isinstance(permitted, Denied | Mismatch):
                 return permitted
@@ -190,9 +188,8 @@ class Pipeline:
             await rooms.recorder.listing(trail, loaded.digest, len(visible))  # (6)
         except AuditUnavailable as error:
             return Refusal(Reason.AUDIT_UNAVAILABLE, str(error))
-        rooms.metrics.permitted(trail.method)
         tools = release.listing(loaded.listing, visible)  # (8)
-        return _answer(message, results.tools_list(tools, message.envelope.era, VERSION))
+        return answers.result(message, results.tools_list(tools, message.envelope.era, VERSION))
 
     async def _refuse(self, refused: Refusal | Denied, trail: Trail) -> Answer:
         """The one way out for every refusal: recorded first, then told as far as this caller may know."""
@@ -200,7 +197,8 @@ class Pipeline:
             trail.note(refused.reasons, errors=refused.errors, revision=refused.revision)
             refused = refused.refusal
         try:
-            await self._rooms.recorder.refusal(trail, refused)
+            if not trail.effect:  # else the outcome has told it already
+                await self._rooms.recorder.refusal(trail, refused)
         except AuditUnavailable as error:
             refused = Refusal(Reason.AUDIT_UNAVAILABLE, str(error))
         except BaseException as error:  # N6: a record that breaks must not turn a refusal into anything else
@@ -208,35 +206,14 @@ class Pipeline:
             if isinstance(error, _LEAVES) or _is_cancelled(error):
                 raise
         self._rooms.metrics.refused(trail.method, refused.reason)
-        return self._tell(refused, trail)
-
-    def _tell(self, refused: Refusal, trail: Trail) -> Answer:
-        message = trail.message
-        if refused.reason is Reason.INVALID_ARGUMENTS and refused.public and message is not None:
-            text = f"invalid arguments: {refused.public}"
-            output = ToolOutput(({"type": "text", "text": text},), is_error=True)
-            return _tool_answer(message, output, trail)
-        return refusal.respond(
-            refused,
-            request_id=trail.request_id,
-            era=trail.era,
-            decision_id=trail.decision_id,
-            challenge=self._rooms.authenticators.challenge(refused),
-        )
+        return answers.refused(refused, trail, self._rooms.authenticators.challenge(refused))
 
 
-def _answer(message: Message, result: Mapping[str, Json]) -> Answer:
-    request_id = message.envelope.id
-    # A request without an id is a notification, and room 2 lets none of those come this far.
-    return Answer(200, _JSON, results.envelope("" if request_id is None else request_id, result))
-
-
-def _tool_answer(message: Message, output: ToolOutput, trail: Trail) -> Answer:
-    """The result names its decision, so that a user can ask the record about it."""
-    result = results.tools_call(output, message.envelope.era, VERSION)
-    meta = result.get("_meta", {})
-    named: dict[str, Json] = {**(meta if isinstance(meta, dict) else {}), DECISION_ID: trail.decision_id}
-    return _answer(message, {**result, "_meta": named})
+def _broken(error: BaseException, trail: Trail) -> Refusal:
+    detail = f"broke: {type(error).__name__}"
+    if trail.effect:
+        return Refusal(Reason.WITHHELD, detail, data={"effect": trail.effect})
+    return Refusal(Reason.INTERNAL, detail)
 
 
 def _is_cancelled(error: BaseException) -> bool:

@@ -73,6 +73,13 @@ def _web_address(url: str) -> str:
     return url
 
 
+def _resource(url: str) -> str:
+    """Clients look for our metadata by this path (RFC 9728 §3.1), so it is the one that is served."""
+    if urlsplit(_web_address(url)).path != "/mcp":
+        raise ValueError(f"{url!r} must end with /mcp after the host: that is the path served here")
+    return url
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -234,7 +241,7 @@ class Telemetry(Settings):
 class PepSettings(Settings):
     listen: Listen
     management: Listen
-    resource: Uri  # who we are: the `aud` that a token must name
+    resource: Annotated[str, AfterValidator(_resource)]  # who we are: the `aud` that a token must name
     tls: Tls
     pdp: Pdp
     policies: ConfigPath

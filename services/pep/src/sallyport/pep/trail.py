@@ -23,11 +23,10 @@ class Trail:
     tool: str = ""
     message: Message | None = None
     call: CheckedCall | None = None
-    challenge_error: str = ""
     policy_reasons: tuple[str, ...] = ()
     policy_errors: tuple[str, ...] = ()
     revision: str = ""
-    settled: bool = False  # the intent has its outcome
+    effect: str = ""  # "done" or "unknown" once an intent has its outcome: nothing else may be told from then on
 
     def know(self, message: Message) -> None:
         """Take over what a well-formed message says of itself."""

@@ -26,7 +26,7 @@ class Forwarded:
 
     def identify(self, fields: Fields, named: ForwardIdentity, peer: Peer, now: float) -> Caller:
         """Raises Rejected."""
-        user, agent, org = (name(fields.need(field), field) for field in (USER, AGENT, ORG))
+        user, agent, org = (_one_name(fields, field) for field in (USER, AGENT, ORG))
         if user == agent:
             raise Rejected("the user is the agent itself: an agent without a user")
         listed = [role.strip() for role in (fields.one(ROLES) or "").split(",")]
@@ -62,3 +62,10 @@ def with_facts(caller: Caller, fields: Fields, named: ForwardIdentity) -> Caller
         raise Rejected(f"{RISK} is not an integer from 0 to 100")
     risks = [risk for risk in (caller.risk, int(score) if score else None) if risk is not None]
     return replace(caller, ip=ip or caller.ip, risk=max(risks, default=None))  # a header never lowers a signed score
+
+
+def _one_name(fields: Fields, field: str) -> str:
+    value = name(fields.need(field), field)
+    if "," in value:
+        raise Rejected(f"{field} holds a comma")  # a proxy joins a repeated field with commas (RFC 9110 §5.3)
+    return value

@@ -18,7 +18,7 @@ from sallyport.runtime import strict_json
 MAX_TOKEN: Final = 8192  # bytes
 MAX_DEPTH: Final = 16
 _VERIFIERS: Final = {name: jwt.PyJWS(algorithms=[name]) for name in ALGORITHMS}  # none of them knows a second one
-_COMPACT: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_COMPACT: Final = re.compile(r"([A-Za-z0-9_-]++)\.([A-Za-z0-9_-]++)\.([A-Za-z0-9_-]++)")
 
 
 @dataclass(frozen=True, slots=True)

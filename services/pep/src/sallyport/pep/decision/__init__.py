@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from sallyport.authz.v1 import authz_pb2 as pb
@@ -140,7 +140,7 @@ class Decider:
             return answer
         denial = self._denial(answer)
         if denial is not None:
-            return await self._without_oracle(denial, caller, who, call, catalog_digest, deadline)
+            return denial
         return make(
             caller=caller,
             call=call,
@@ -150,17 +150,6 @@ class Decider:
             reasons=_union(result.reasons for result in answer.results),
             obligations=_union(result.obligations for result in answer.results),
         )
-
-    async def _without_oracle(
-        self, denial: Denied, caller: Caller, who: Identity, call: CheckedCall, catalog_digest: str, deadline: float
-    ) -> Denied:
-        """Advice tells that a tool exists, so only a caller to whom it is visible gets it."""
-        if not denial.refusal.advice:
-            return denial
-        visible = await self.visible(caller, who, (call.name,), catalog_digest, deadline)
-        if isinstance(visible, frozenset) and call.name in visible:
-            return denial
-        return replace(denial, refusal=replace(denial.refusal, advice=()))
 
     async def _ask(self, question: pb.Question, deadline: float, *, batch: bool) -> pb.Answer | Denied | Mismatch:
         try:

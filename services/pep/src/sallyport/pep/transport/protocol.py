@@ -202,6 +202,9 @@ class HttpProtocol(HttpToolsProtocol):
     def _refuse_if(self, bad: Bad | None) -> None:
         if bad is None or self._deaf:
             return
+        if self._busy:  # an answer is on its way: a second one here would be taken for it
+            self._ignore_the_rest()
+            return
         self._deaf = True
         self._on_refused(bad.reason, bad.detail, self._entry.address)
         self.transport.write(_answer(bad))

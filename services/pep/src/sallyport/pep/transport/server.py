@@ -55,9 +55,7 @@ async def serve(
 class Running:
     """One listener at work."""
 
-    def __init__(
-        self, app: ASGIApp, tls: ssl.SSLContext | None, limits: Limits, on_refused: OnRefused
-    ) -> None:
+    def __init__(self, app: ASGIApp, tls: ssl.SSLContext | None, limits: Limits, on_refused: OnRefused) -> None:
         self._config = Config(
             app,
             http=HttpProtocol,
