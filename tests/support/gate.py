@@ -72,10 +72,10 @@ def body(answer: Answer) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def gate(directory: Path, *, without: tuple[str, ...] = ()) -> AsyncIterator[Gate]:
+async def gate(directory: Path, *, without: tuple[str, ...] = (), otlp: str = "") -> AsyncIterator[Gate]:
     """`sallyport init` into a fresh directory, then all parts put together as the processes do it.
 
-    `without` names policy files to leave out, such as the one that looks at the clock.
+    `without` names policy files to leave out, such as the one that looks at the clock; `otlp` is where spans go.
     """
     made = laptop.init(directory)
     for name in without:
@@ -83,12 +83,16 @@ async def gate(directory: Path, *, without: tuple[str, ...] = ()) -> AsyncIterat
     in_force = InForce()
     chosen = pdp_settings.load(made / "pdp.yaml").model_copy(update={"listen": "127.0.0.1:0", "health": "127.0.0.1:0"})
     in_force.load(chosen.policies)
-    server = Server(chosen, in_force, Tracing("pdp"))
+    tracing = Tracing("pdp", otlp)
+    tracing.start()
+    server = Server(chosen, in_force, tracing)
     await server.start()
     pep = pep_settings.load(made / "pep.yaml")
-    pep = pep.model_copy(update={"pdp": pep.pdp.model_copy(update={"address": server.listen})})
+    telemetry = pep.telemetry.model_copy(update={"otlp_endpoint": otlp})
+    pep = pep.model_copy(update={"pdp": pep.pdp.model_copy(update={"address": server.listen}), "telemetry": telemetry})
     try:
         async with app.assembled(pep) as rooms:
             yield Gate(made, rooms, Pipeline(rooms))
     finally:
         await server.stop()
+        tracing.stop()

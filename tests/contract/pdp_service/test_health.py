@@ -100,6 +100,23 @@ async def test_a_bad_set_does_not_displace_a_good_one(tmp_path: Path) -> None:
     assert in_force.problems == ()
 
 
+@pytest.mark.parametrize("failure", [RecursionError, MemoryError, ValueError])
+def test_a_set_that_breaks_the_loader_is_a_bad_set(monkeypatch: pytest.MonkeyPatch, failure: type[Exception]) -> None:
+    in_force = InForce()
+    in_force.load(POLICIES)
+    good = in_force.snapshot
+
+    def breaks(_: object) -> Snapshot:
+        raise failure
+
+    monkeypatch.setattr("sallyport.pdp.inforce.load", breaks)
+    with capture_logs() as logs:
+        in_force.load(POLICIES)
+    assert in_force.snapshot is good
+    assert [failure.__name__ in str(problem) for problem in in_force.problems] == [True]
+    assert [log["log_level"] for log in logs] == ["error"]
+
+
 async def test_n26_nobody_holds_a_place_on_the_health_port(tmp_path: Path) -> None:
     async with running(tmp_path) as pdp, grpc.aio.insecure_channel(pdp.server.health, options=OWN_CONNECTION) as probe:
         stub: Any = health_pb2_grpc.HealthStub(probe)

@@ -313,9 +313,11 @@ def test_a_link_or_pipe_in_place_of_a_segment_is_tampered_and_blocks_nothing(hom
     assert home.verify().exit_code == 2
 
 
-def test_a_cut_stream_whose_lock_an_opponent_holds_is_not_taken_for_a_living_one(home: Home) -> None:
+@pytest.mark.parametrize("unsigned", [0, 20])
+def test_a_cut_stream_whose_lock_an_opponent_holds_is_not_taken_for_a_living_one(home: Home, unsigned: int) -> None:
     writer = home.open()
-    fill(writer, 20)
+    fill(writer, unsigned)
+    assert home.verify().exit_code == 0
     later = record.MAX_INTEGER
     assert home.verify(now=float(later)).exit_code == 3
     kill(writer)

@@ -9,6 +9,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -109,6 +110,29 @@ def test_a_disk_that_stays_full_still_gets_its_gap_and_its_signed_close(tiny: Ho
     stream = tiny.audit / writer.stream
     assert [line["kind"] for line in records(stream)][-2:] == ["gap", "close"]
     assert records(stream)[-2]["lost"] == {"refusal:denied": refused}
+    assert tiny.verify().exit_code == 0
+
+
+def test_the_reserve_is_for_the_last_words_alone(tiny: Home) -> None:
+    """Given up on a full disk, it is free space: no normal record may take it before it is whole again."""
+    writer, refused, _ = refused_when_full(tiny)
+    deadline = time.monotonic() + 0.4  # some attempts to mend
+    while time.monotonic() < deadline:
+        with pytest.raises(AuditUnavailable):
+            writer.append("refusal", REFUSAL).result(10)
+        refused += 1
+    writer.close()
+    assert records(tiny.audit / writer.stream)[-2]["lost"] == {"refusal:denied": refused}
+    assert tiny.verify().exit_code == 0
+
+
+def test_a_close_on_a_disk_that_filled_up_meanwhile_has_the_reserve_to_itself(tiny: Home) -> None:
+    writer = tiny.open(fsync=os.fdatasync)
+    fill_the_disk(tiny)
+    for number in range(64):
+        writer.count_lost(f"{number:060d}")
+    writer.close()
+    assert len(records(tiny.audit / writer.stream)[-2]["lost"]) == 64
     assert tiny.verify().exit_code == 0
 
 
@@ -238,5 +262,5 @@ print(lost)
 """
     assert resource.getrlimit(resource.RLIMIT_FSIZE)
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
-    assert int(done.stdout) >= 3
+    assert 3 <= int(done.stdout) <= 8  # one a segment; in the same file it would be every one
     assert home.verify().exit_code == 0

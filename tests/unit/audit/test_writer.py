@@ -165,6 +165,21 @@ def test_a_full_queue_refuses_and_counts(home: Home, monkeypatch: pytest.MonkeyP
     assert gaps == [{"intent": 6}]
 
 
+def test_big_records_fill_the_queue_by_their_size(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sallyport.audit.writer._MAX_QUEUED_SIZE", 100_000)
+    monkeypatch.setattr("sallyport.audit.writer._MAX_BATCH_SIZE", 20_000)
+    writer, gate = gated(home)
+    append(writer, 0)
+    assert gate.entered.wait(10)
+    futures = [writer.append("refusal", {"reason": "denied", "detail": "x" * 10_000}) for _ in range(30)]
+    gate.open.set()
+    answers = [future.exception(10) for future in futures]
+    assert sum(answer is None for answer in answers) == 10
+    assert writer._queued_size == 0
+    writer.close()
+    assert home.verify().exit_code == 0
+
+
 def test_n06_a_writer_that_breaks_inside_refuses_all_who_wait(home: Home) -> None:
     def broken() -> Iterable[tuple[str, Mapping[str, Any]]]:
         raise MemoryError

@@ -110,6 +110,16 @@ def test_a_group_policy_may_not_ask_for_what_some_tool_takes_untyped() -> None:
     assert "additionalProperties: false" in told
 
 
+def test_a_group_policy_may_not_ask_for_what_some_tool_leaves_out() -> None:
+    condition = "context has input && context.input has path"
+    other = {**sample.PATH, "properties": {"path": {"type": ["string", "null"]}}}
+    told = complaint(
+        tools=[*TOOLS, sample.tool("other", "write", input=other)],
+        policies=policies(condition, 'action in Action::"group:write"'),
+    )
+    assert "no faithful Cedar type in the input of other" in told
+
+
 def test_a_tool_that_leaves_its_arguments_untyped_is_called_all_the_same() -> None:
     held = snapshot(tools=[*TOOLS, sample.tool("loose", input={"type": "object"})])
     assert ask(held, "loose", ("Tool", "loose"), {"anything": [1.5, None]}).effect is Effect.PERMIT

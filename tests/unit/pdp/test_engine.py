@@ -90,6 +90,14 @@ def test_n15_an_unknown_action_and_a_group_are_denied(action: str) -> None:
     assert (verdict.effect, verdict.errors) == (DENIED, (ErrorCode.UNKNOWN_ACTION,))
 
 
+def test_an_agent_outside_its_orgs_is_denied_whatever_is_permitted() -> None:
+    held = snapshot(policies={"all.cedar": '@id("all") permit (principal, action, resource);'})
+    carol = alice(user_id="carol", org="globex")
+    assert read(held, "carol/a.txt", who=carol).effect is Effect.PERMIT
+    stray = read(held, "carol/a.txt", who=alice(user_id="carol", org="globex", agent_id="chat-bot"))
+    assert (stray.effect, stray.errors) == (DENIED, (ErrorCode.ORG_ISOLATION,))
+
+
 def test_two_issuers_alices_are_two_people() -> None:
     theirs = '["laptop","alice"]'.replace('"', '\\"')
     policy = f'@id("her") permit (principal in User::"{theirs}", action == Action::"read_file", resource);'

@@ -129,7 +129,7 @@ RESOURCES = [
     "resource is File",
     "resource is Tool",
     'resource == Tool::"status"',
-    'resource == File::"alice/a"',
+    'resource == File::"alice/b"',
 ]
 CONDITIONS = [
     "",
@@ -144,6 +144,7 @@ CONDITIONS = [
     "when { resource is File }",
 ]
 CONDITION = st.sampled_from(CONDITIONS)
+EVERYTHING = ("permit", "principal", "action", "resource", "")
 POLICY = st.tuples(st.sampled_from(["permit", "permit", "forbid"]), st.sampled_from(PRINCIPALS), st.sampled_from(ACTIONS), st.sampled_from(RESOURCES), CONDITION)  # fmt: skip
 WHO = st.builds(
     alice,
@@ -152,13 +153,19 @@ WHO = st.builds(
     roles=st.sets(st.sampled_from(["user", "developer", "guest"])).map(lambda names: tuple(sorted(names))),
     scopes=st.sampled_from([(), ("read",)]),
 )
-TARGETS = {
-    "read_file": ("File", "alice/a"),
-    "write_file": ("File", "alice/a"),
-    "query": ("Table", "orders"),
-    "status": ("Tool", "status"),
-    "tools/list": ("Server", "sallyport"),
-}
+BOTH = sample.tool(
+    "both", resources=[{"type": "File", "id": "/path"}, {"type": "Table", "id": "/path"}], input=sample.PATH
+)
+TARGETS = [
+    ("both", ("File", "alice/a")),
+    ("both", ("Table", "orders")),
+    ("read_file", ("File", "alice/a")),
+    ("read_file", ("File", "alice/b")),
+    ("write_file", ("File", "alice/a")),
+    ("query", ("Table", "orders")),
+    ("status", ("Tool", "status")),
+    ("tools/list", ("Server", "sallyport")),
+]
 
 
 @cache
@@ -166,7 +173,7 @@ def accepted(effect: str, principal: str, action: str, resource: str, condition:
     """Cedar refuses a policy that no action can ever satisfy; those are left out."""
     text = f'@id("p") {effect} ({principal}, {action}, {resource}) {condition};'
     try:
-        snapshot(policies={"x.cedar": text})
+        snapshot(policies={"x.cedar": text}, tools=[*sample.TOOLS, BOTH])
     except ConfigError:
         return False
     return True
@@ -175,13 +182,8 @@ def accepted(effect: str, principal: str, action: str, resource: str, condition:
 def held_for(policies: list[tuple[str, str, str, str, str]]) -> Snapshot:
     usable = [parts for parts in policies if accepted(*parts)]
     texts = [f'@id("p{n}") {e} ({p}, {a}, {r}) {c};' for n, (e, p, a, r, c) in enumerate(usable)]
-    return snapshot(
-        policies={
-            "x.cedar": "\n".join(
-                [*texts, '@id("last") forbid (principal, action, resource) when { context.session has ip };']
-            )
-        }
-    )
+    ip = '@id("last") forbid (principal, action, resource) when { context.session has ip };'
+    return snapshot(policies={"x.cedar": "\n".join([*texts, ip])}, tools=[*sample.TOOLS, BOTH])
 
 
 def unsliced(
@@ -203,12 +205,14 @@ def unsliced(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(POLICY, min_size=1, max_size=5), WHO, st.sampled_from([None, 5]))
-@example([("permit", "principal", "action", "resource", "")], alice(), None)
+@example([EVERYTHING], alice(), None)
+@example([EVERYTHING, ("forbid", "principal", "action", "resource is File", "")], alice(), None)
+@example([EVERYTHING, ("forbid", "principal", "action", RESOURCES[-1], CONDITIONS[2])], alice(), None)
 def test_n9_whatever_is_permitted_was_visible(
     policies: list[tuple[str, str, str, str, str]], who: Principal, risk: int | None
 ) -> None:
     held = held_for(policies)
-    for action, target in TARGETS.items():
+    for action, target in TARGETS:
         verdict = ask(held, action, target, {"path": target[1]}, who=who, session=Session(risk=risk))
         assert verdict.effect is Effect.DENY or sees(held, action, who)
         if not verdict.errors:

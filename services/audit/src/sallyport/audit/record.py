@@ -52,6 +52,11 @@ class Draft:
     between: str
     after: str
 
+    @property
+    def size(self) -> int:
+        """In characters, roughly: the chain's values come on top."""
+        return len(self.before) + len(self.between) + len(self.after)
+
     def line(self, seq: int, prev: str) -> bytes:
         """The canonical line without its newline."""
         return f'{self.before}"{prev}"{self.between}{seq}{self.after}'.encode()

@@ -112,13 +112,14 @@ def _stream(folder: Path, keys: Keys, wanted: Mapping[int, str], now: float) -> 
     chain = Chain(folder.name, keys)
     if odd := stream.irregular(folder):
         return _Walked(StreamReport(folder.name, State.TAMPERED, 0, FIRST, f"{odd} is no regular file"), chain)
+    locked = stream.is_locked(folder)  # asked first: a clean end while we read isn't a death
     report = verify_stream(chain, stream.sources(folder), wanted)
-    if report.state in {State.UNCLOSED, State.TORN} and _is_living(folder, chain, now):
+    if report.state in {State.UNCLOSED, State.TORN} and _is_living(folder, chain, now, locked=locked):
         report.state, report.detail = State.OPEN, ""
     return _Walked(report, chain, list(entries(chain.opened)) if chain.opened else [])
 
 
-def _is_living(folder: Path, chain: Chain, now: float) -> bool:
+def _is_living(folder: Path, chain: Chain, now: float, *, locked: bool) -> bool:
     """Signed within its heartbeat; and where it was written (not a copy), the lock is held."""
     if chain.opened is None or chain.last_signed is None:
         return False
@@ -127,7 +128,7 @@ def _is_living(folder: Path, chain: Chain, now: float) -> bool:
     fresh = -_SKEW <= now - _seconds(chain.last_signed["time"]) <= allowed
     timely = not chain.unsigned_since or now - _seconds(chain.unsigned_since) <= _GRACE
     in_place = chain.opened.get("lock") == str(stream.lock_inode(folder))
-    return fresh and timely and (not in_place or stream.is_locked(folder))
+    return fresh and timely and (not in_place or locked)
 
 
 def _accounts(one: _Walked, found: Mapping[str, _Walked], report: Report) -> None:

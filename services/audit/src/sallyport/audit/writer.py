@@ -26,7 +26,9 @@ from sallyport.audit.signer import Signer
 __all__ = ["Clock", "Receipt", "Writer"]
 
 _MAX_QUEUED: Final = 16384  # records
-_MAX_BATCH: Final = 1024  # records in one flush; bounds the buffer and the wait of the first
+_MAX_QUEUED_SIZE: Final = 32 << 20  # characters
+_MAX_BATCH: Final = 1024  # records in one flush; bounds the wait of the first
+_MAX_BATCH_SIZE: Final = 4 << 20  # characters; bounds the buffer
 _MAX_REASONS: Final = 64
 _RETRY_SECONDS: Final = 0.1
 _TICK_SECONDS: Final = 1.0
@@ -53,6 +55,7 @@ class Writer:
         self._pid = os.getpid()
         self._wake = threading.Condition(threading.Lock())
         self._queue: deque[_Entry] = deque()
+        self._queued_size = 0
         self._taken: list[_Entry] = []  # not resolved yet
         self._lost: Counter[str] = Counter()
         self._sources: list[Callable[[], Pairs]] = []
@@ -131,10 +134,11 @@ class Writer:
         with self._wake:
             if self._closing:
                 problem = "the audit stream is closed"
-            elif len(self._queue) >= _MAX_QUEUED:
+            elif len(self._queue) >= _MAX_QUEUED or self._queued_size >= _MAX_QUEUED_SIZE:
                 problem = "the audit queue is full"
             else:
                 self._queue.append(_Entry(draft, promise))
+                self._queued_size += draft.size
                 self._wake.notify()
                 return promise
             self._count(draft.label)
@@ -171,8 +175,12 @@ class Writer:
             wait = self._patience()
             if not self._queue and not self._closing and wait > 0:
                 self._wake.wait(wait)
-            count = min(len(self._queue), _MAX_BATCH)
-            batch = [self._queue.popleft() for _ in range(count)]
+            batch: list[_Entry] = []
+            size = 0
+            while self._queue and len(batch) < _MAX_BATCH and size < _MAX_BATCH_SIZE:
+                batch.append(self._queue.popleft())
+                size += batch[-1].draft.size
+            self._queued_size -= size
             return batch, self._closing and not self._queue
 
     def _patience(self) -> float:

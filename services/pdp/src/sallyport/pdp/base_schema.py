@@ -85,7 +85,13 @@ def read(text: str) -> BaseSchema:
     try:
         normal = str(Schema.from_str(text))
     except ValueError as error:
-        raise ConfigError([Problem(FILE, *blamed(str(error), [token for token, _, _ in tokens(text)]), f"not a Cedar schema: {error}")]) from None
+        raise ConfigError(
+            [
+                Problem(
+                    FILE, *blamed(str(error), [token for token, _, _ in tokens(text)]), f"not a Cedar schema: {error}"
+                )
+            ]
+        ) from None
     reader = _Reader([token for token, _, _ in tokens(normal)])
     reader.read()
     complaints = list(reader.complaints)

@@ -38,7 +38,7 @@ from sallyport.pep.rpc import Rejected, parse, results
 from sallyport.pep.schema import check
 from sallyport.pep.telemetry import Metrics
 from sallyport.pep.trail import Trail
-from sallyport.runtime.telemetry import Tracing
+from sallyport.runtime.telemetry import Tracing, valid_traceparent
 
 _LEAVES: Final = (KeyboardInterrupt, SystemExit)
 Step: TypeAlias = Callable[[LoadedCatalog, float], Awaitable[Answer | Refusal | Denied | Mismatch]]
@@ -89,9 +89,10 @@ class Pipeline:
 
     async def _walk(self, request: Request, trail: Trail) -> Answer | Refusal | Denied:
         rooms = self._rooms
-        with rooms.tracing.span("authn", _header(request, b"traceparent")) as span:
+        given = valid_traceparent(_header(request, b"traceparent"))
+        with rooms.tracing.span("authn", given) as span:
             caller = rooms.authenticators.identify(request)  # (1)
-            trail.traceparent = span.traceparent
+        trail.traceparent = given or span.traceparent
         if isinstance(caller, Refusal):
             return caller
         trail.caller = caller
