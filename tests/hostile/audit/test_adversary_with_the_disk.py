@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -322,6 +323,14 @@ def test_a_cut_stream_whose_lock_an_opponent_holds_is_not_taken_for_a_living_one
     assert home.verify(now=float(later)).exit_code == 3
     kill(writer)
     assert home.verify().exit_code == 3
+
+
+def test_a_head_that_stays_unsigned_for_seconds_is_no_living_ones(home: Home) -> None:
+    """Within the heartbeat of the last signature, but what came after it should have been signed long ago."""
+    with home.writing() as writer:
+        assert home.verify(now=time.time() + 8).exit_code == 0
+        fill(writer, 2)
+        assert home.verify(now=time.time() + 8).exit_code == 3
 
 
 def test_no_key_refuses_to_begin(home: Home) -> None:

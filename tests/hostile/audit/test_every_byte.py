@@ -6,14 +6,17 @@ import random
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from sallyport.audit.chain import Chain, lines, walk
+from sallyport.audit.record import MAX_LINE
 from sallyport.audit.report import State
 from sallyport.audit.signer import Keys
-from sallyport.audit.verify import verify_stream
+from sallyport.audit.stream import Source
+from sallyport.audit.verify import verify, verify_stream
 from tests.unit.audit.made import SCALE, Home, records, segment, source
 
 COUNT = 200
@@ -84,6 +87,21 @@ def test_a_cut_between_records_is_unclosed_after_the_last(log: Log) -> None:
         assert (report.state, report.records) == (State.UNCLOSED, chain.seq + 1)
 
 
+class Bounded(BytesIO):
+    """A file that is never asked for more than the longest record."""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        assert size is not None
+        assert 0 < size <= MAX_LINE + 2
+        return super().readline(size)
+
+
+def test_a_line_without_end_is_never_read_whole(log: Log) -> None:
+    endless = Source("000001.jsonl", lambda: Bounded(b"x" * (5 * MAX_LINE)))
+    report = verify_stream(Chain(log.folder.name, log.keys), [endless])
+    assert (report.state, report.records) == (State.TAMPERED, 0)
+
+
 def test_the_whole_verifier_says_the_same_of_files(log: Log, tmp_path: Path) -> None:
     """The resumed walks above, against `verify` of a directory, at random places."""
     chance = random.Random(7)
@@ -94,15 +112,13 @@ def test_the_whole_verifier_says_the_same_of_files(log: Log, tmp_path: Path) -> 
         shutil.rmtree(tmp_path / "copy", ignore_errors=True)
         shutil.copytree(log.folder, target)
         segment(target).write_bytes(flip(log.data, at, 0x04))
-        report = replace_root(log, tmp_path / "copy")
+        report = judge(log, tmp_path / "copy")
         assert report == (2, line), at
         segment(target).write_bytes(log.data[:at])
-        assert replace_root(log, tmp_path / "copy") == (3, line), at
+        assert judge(log, tmp_path / "copy") == (3, line), at
 
 
-def replace_root(log: Log, root: Path) -> tuple[int, int]:
-    from sallyport.audit.verify import verify
-
+def judge(log: Log, root: Path) -> tuple[int, int]:
     report = verify(root, [log.home.root / "pki" / "audit"], now=0.0)
     return report.exit_code, report.streams[0].records
 

@@ -25,7 +25,7 @@ def test_a_generated_pair_belongs_together_and_is_never_overwritten(tmp_path: Pa
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o666, 0o610])
-def test_n07_a_key_that_others_can_read_is_refused_with_the_remedy(tmp_path: Path, mode: int) -> None:
+def test_n7_a_key_that_others_can_read_is_refused_with_the_remedy(tmp_path: Path, mode: int) -> None:
     generate(tmp_path)
     path = tmp_path / "signing.key"
     path.chmod(mode)
@@ -53,7 +53,7 @@ def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
         Signer.from_file(path)
 
 
-def test_n05_no_public_key_at_all_is_refused(tmp_path: Path) -> None:
+def test_n5_no_public_key_at_all_is_refused(tmp_path: Path) -> None:
     for paths in ([], [tmp_path], [tmp_path / "missing.pub"]):
         with pytest.raises(KeyRefused):
             load_keys(paths)
@@ -77,7 +77,7 @@ def test_a_signature_is_of_this_record_alone(tmp_path: Path) -> None:
         assert not signed_by(signer.keys, {**line, **change})
 
 
-def test_n07_a_short_masking_key_is_refused(tmp_path: Path) -> None:
+def test_n7_a_short_masking_key_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyRefused):
         Masker(KEY[:-1])
     path = tmp_path / "masking.key"
@@ -98,7 +98,7 @@ def test_n27_masks_are_keyed_and_apart_by_purpose_and_name() -> None:
     assert masker.request(b'["a","x"]')[:32] not in same["a"]
 
 
-def test_n07_no_argument_value_stands_in_its_mask_and_masks_are_bounded() -> None:
+def test_n7_no_argument_value_stands_in_its_mask_and_masks_are_bounded() -> None:
     arguments = {"x" * 1000: "canary", **{f"name{number}": {"deep": ["canary", None, 1.5]} for number in range(5000)}}
     masked = Masker(KEY).arguments(arguments)
     assert "canary" not in str(masked)

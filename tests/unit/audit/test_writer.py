@@ -176,11 +176,12 @@ def test_big_records_fill_the_queue_by_their_size(home: Home, monkeypatch: pytes
     answers = [future.exception(10) for future in futures]
     assert sum(answer is None for answer in answers) == 10
     assert writer._queued_size == 0
+    assert gate.flushes >= 5
     writer.close()
     assert home.verify().exit_code == 0
 
 
-def test_n06_a_writer_that_breaks_inside_refuses_all_who_wait(home: Home) -> None:
+def test_n6_a_writer_that_breaks_inside_refuses_all_who_wait(home: Home) -> None:
     def broken() -> Iterable[tuple[str, Mapping[str, Any]]]:
         raise MemoryError
 

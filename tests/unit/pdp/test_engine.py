@@ -227,6 +227,17 @@ def test_n6_any_exception_is_a_denial(monkeypatch: pytest.MonkeyPatch, raised: B
     assert verdicts[0].errors == (ErrorCode.INTERNAL,)
 
 
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
+def test_n6_what_ends_the_process_is_no_decision(monkeypatch: pytest.MonkeyPatch, raised: type[BaseException]) -> None:
+    def broken(*_: object) -> None:
+        raise raised
+
+    held = snapshot()
+    monkeypatch.setattr(cedarpy, "is_authorized", broken)
+    with pytest.raises(raised):
+        read(held)
+
+
 @pytest.mark.parametrize("answer", [{"decision": "NoDecision"}, {"decision": "Allow"}, {"decision": "Deny"}, {}])
 def test_n15_an_engine_that_names_no_permit_has_not_permitted(
     monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]

@@ -91,6 +91,13 @@ def test_everything_wrong_is_told_at_once_and_in_order() -> None:
     assert [(p.line, p.column) for p in told if p.file == "a.cedar"] == [(1, 1), (4, 28)]
 
 
+def test_one_broken_file_hides_no_problem_of_another() -> None:
+    broken = dict.fromkeys(NEEDED, b"broken: [")
+    assert {problem.file for problem in problems({**files(), **broken, "x.cedar": b"x"})} == {*NEEDED, "x.cedar"}
+    wrong = {name: b"wrong: 1" for name in NEEDED if name != "catalog.yaml"}
+    assert {problem.file for problem in problems({**files(), **wrong})} == {*wrong}
+
+
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [

@@ -122,7 +122,7 @@ def test_a_number_that_no_double_integer_can_carry_is_refused() -> None:
     assert refused({}, {"n": 1e20}).reason is Reason.INVALID_ARGUMENTS
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**53, "\ud800"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**53, "\ud800"], ids=ascii)
 def test_n14_what_is_not_json_is_refused_also_where_room_two_let_it_through(value: Json) -> None:
     assert refused({}, {"n": value}).reason is Reason.INVALID_ARGUMENTS
 

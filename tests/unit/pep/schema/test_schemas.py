@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +52,20 @@ def test_a_schema_that_can_not_be_held_to_is_refused_at_load(schema: dict[str, A
     with pytest.raises(SchemaRefused) as caught:
         compile_schema(schema)
     assert word in str(caught.value)
+
+
+def test_n10_a_reference_opens_no_socket_and_no_file(tmp_path: Path) -> None:
+    (tmp_path / "schema.json").write_text("{}")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0.1)
+        for uri in (f"http://127.0.0.1:{listening.getsockname()[1]}/x", f"file://{tmp_path}/schema.json"):
+            for schema in ({"$ref": uri}, {"properties": {"a": {"$dynamicRef": uri}}}, {"$id": uri, "$ref": "y.json"}):
+                started = time.monotonic()
+                with pytest.raises(SchemaRefused, match="Retriev"):
+                    compile_schema(schema)
+                assert time.monotonic() - started < 5
+        with pytest.raises(TimeoutError):
+            listening.accept()
 
 
 @pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a|aa)+$", "^(.*)*x$", "^([a-zA-Z]+)*$", "(x+x+)+y"])

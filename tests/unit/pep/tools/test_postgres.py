@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
@@ -78,6 +79,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield found
     finally:
         subprocess.run([PART, "stop", folder], capture_output=True, timeout=60, check=True)
+        # The cluster stands beside the folder, where its own user can reach it.
+        shutil.rmtree((folder / "data").resolve(), ignore_errors=True)
 
 
 async def _set_up(server: Server) -> None:

@@ -32,19 +32,21 @@ class Agent:
     orgs: frozenset[str]  # the tenants it may work in
 
 
-def load(data: bytes, orgs: frozenset[str]) -> Mapping[str, Agent]:
-    """Every agent by its id. Raises ConfigError."""
+def load(data: bytes, orgs: frozenset[str] | None) -> Mapping[str, Agent]:
+    """Every agent by its id; without `orgs` (resources.yaml is broken) only the form is checked. Raises ConfigError."""
     entries = settings.load_model(AgentsFile, data, FILE).agents
     document = strict_yaml.parse(data, FILE)
     problems = [
         Problem(FILE, *document.position(["agents", name, "orgs", at]), f"no org {org!r} in resources.yaml", name)
         for name, entry in entries.items()
         for at, org in enumerate(() if entry.orgs == "all" else entry.orgs)
-        if org not in orgs
+        if orgs is not None and org not in orgs
     ]
     if problems:
         raise ConfigError(problems)
     return {
-        name: Agent(entry.trust_level, entry.groups, orgs if entry.orgs == "all" else frozenset(entry.orgs))
+        name: Agent(
+            entry.trust_level, entry.groups, orgs or frozenset() if entry.orgs == "all" else frozenset(entry.orgs)
+        )
         for name, entry in entries.items()
     }

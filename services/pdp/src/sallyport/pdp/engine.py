@@ -12,6 +12,7 @@ from datetime import datetime
 import cedarpy
 
 from sallyport.pdp import context
+from sallyport.pdp.failure import code_of
 from sallyport.pdp.model import Denied, Effect, ErrorCode, Principal, Query, Verdict
 from sallyport.pdp.policies import index_of, number_in
 from sallyport.pdp.policy import Policy
@@ -25,14 +26,8 @@ def evaluate(snapshot: Snapshot, principal: Principal, query: Query, now: dateti
     """May this principal do this, here and now? `now` is the PDP's clock, with its time zone. Never raises."""
     try:
         return _evaluate(snapshot, principal, query, now)
-    except Denied as denied:
-        return Verdict(Effect.DENY, errors=(denied.code,))
-    except UnicodeError:  # a lone surrogate, which no text in Cedar holds
-        return Verdict(Effect.DENY, errors=(ErrorCode.INVALID_QUESTION,))
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException:  # noqa: BLE001 — any exception is a denial; a panic in Rust isn't even an Exception
-        return Verdict(Effect.DENY, errors=(ErrorCode.INTERNAL,))
+    except BaseException as error:  # noqa: BLE001 — any exception is a denial; a panic in Rust isn't even an Exception
+        return Verdict(Effect.DENY, errors=(code_of(error),))
 
 
 def _evaluate(snapshot: Snapshot, principal: Principal, query: Query, now: datetime) -> Verdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TypeVar
 
 import cedarpy
@@ -49,20 +50,26 @@ class _Loader:
         catalog = self._try(CATALOG, lambda data: settings.load_model(Catalog, data, CATALOG))
         base = self._try(base_schema.FILE, lambda data: base_schema.read(_text(data, base_schema.FILE)))
         read = self._policies()
-        if base is None:
+        if base is None or catalog is None:
+            self._forms()
             return None
         found = self._try(resources.FILE, lambda data: resources.load(data, base))
-        known_agents = found and self._try(agents.FILE, lambda data: agents.load(data, found.orgs))
-        if catalog is None:
-            return None
+        orgs = found.orgs if found is not None else None
+        known_agents = self._try(agents.FILE, lambda data: agents.load(data, orgs))
         names = [tool.name for tool in catalog.tools]
         known_roles = self._try(roles.FILE, lambda data: roles.load(data, base, names))
         inputs = self._inputs(catalog, base, found)
-        if found is None or not known_agents or known_roles is None or inputs is None:
+        if found is None or known_agents is None or known_roles is None or inputs is None:
             return None
         declared = schema.actions(base, inputs, catalog.tools)
         known = lint.Known(known_roles, known_agents, found.orgs, catalog, declared)
         return self._build(base, found, known, read)
+
+    def _forms(self) -> None:
+        """Without types and tools the other files can be checked in form alone."""
+        self._try(resources.FILE, lambda data: settings.load_model(resources.ResourcesFile, data, resources.FILE))
+        self._try(agents.FILE, lambda data: agents.load(data, None))
+        self._try(roles.FILE, lambda data: settings.load_model(roles.RolesFile, data, roles.FILE))
 
     def _build(self, base: BaseSchema, found: Resources, known: lint.Known, read: list[Policy]) -> Snapshot | None:
         schema_text = schema.text(base, known.actions)
@@ -85,7 +92,7 @@ class _Loader:
             schema_text=schema_text,
             compiled=compiled,
             policies=everything,
-            rules=rules.build(known.actions, everything, principals, found.orgs),
+            rules=MappingProxyType(rules.build(known.actions, everything, principals, found.orgs)),
             principals=principals,
             entities=Entities(principals, found, typed),
         )

@@ -103,13 +103,15 @@ class _Conditions:
 
     def __init__(self, policies: Sequence[Policy]) -> None:
         chosen = [policy for policy in policies if policy.node.clauses and _asks_principal_alone(policy)]
-        self.number_of = {policy.id: number for number, policy in enumerate(chosen)}
+        # Gates of many tools ask the same, which is then asked once.
+        numbers: dict[tuple[pst.Clause, ...], int] = {}
+        for policy in chosen:
+            numbers.setdefault(policy.node.clauses, len(numbers))
+        self.number_of = {policy.id: numbers[policy.node.clauses] for policy in chosen}
         scope = pst.ScopeAny()
         templates = {
-            f"policy{number}": pst.Template(
-                f"policy{number}", "permit", scope, scope, scope, policy.node.clauses, pst.FrozenMap()
-            )
-            for number, policy in enumerate(chosen)
+            f"policy{number}": pst.Template(f"policy{number}", "permit", scope, scope, scope, clauses, pst.FrozenMap())
+            for clauses, number in numbers.items()
         }
         tree = pst.PolicySet(pst.FrozenMap(), pst.FrozenMap(templates), ())
         self._policies = cedarpy.PolicySet.from_pst(tree)

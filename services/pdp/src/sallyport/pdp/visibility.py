@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from cedarpy import pst
 
-from sallyport.pdp.model import Denied, Effect, ErrorCode, Principal, Verdict
+from sallyport.pdp.failure import code_of
+from sallyport.pdp.model import Effect, ErrorCode, Principal, Verdict
 from sallyport.pdp.principals import View
 from sallyport.pdp.rules import ActionRules, Match, Rule
 from sallyport.pdp.snapshot import Snapshot
@@ -25,14 +26,9 @@ def visible(snapshot: Snapshot, principal: Principal, actions: Sequence[str]) ->
     try:
         view = snapshot.principals.view(principal)
         return tuple(_verdict(snapshot, principal, view, name) for name in actions)
-    except Denied as denied:
-        return tuple(Verdict(Effect.DENY, errors=(denied.code,)) for _ in actions)
-    except UnicodeError:  # a lone surrogate, which no text in Cedar holds
-        return tuple(Verdict(Effect.DENY, errors=(ErrorCode.INVALID_QUESTION,)) for _ in actions)
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException:  # noqa: BLE001 — any exception is a denial; a panic in Rust isn't even an Exception
-        return tuple(Verdict(Effect.DENY, errors=(ErrorCode.INTERNAL,)) for _ in actions)
+    except BaseException as error:  # noqa: BLE001 — any exception is a denial; a panic in Rust isn't even an Exception
+        hidden = Verdict(Effect.DENY, errors=(code_of(error),))
+        return tuple(hidden for _ in actions)
 
 
 def is_visible(snapshot: Snapshot, principal: Principal, rules: ActionRules) -> bool:
@@ -42,7 +38,7 @@ def is_visible(snapshot: Snapshot, principal: Principal, rules: ActionRules) -> 
 def _verdict(snapshot: Snapshot, principal: Principal, view: View, name: str) -> Verdict:
     rules = snapshot.rules.get(name)
     # An unknown name costs what a hidden one costs: time must not tell them apart.
-    judged = rules if rules is not None else next(iter(snapshot.rules.values()))
+    judged = rules if rules is not None else snapshot.rules[snapshot.catalog.tools[0].name]
     may = _may(judged, view) and principal.org in judged.orgs
     if rules is None:
         return _UNKNOWN
