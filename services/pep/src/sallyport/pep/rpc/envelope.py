@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeGuard
 
@@ -50,8 +50,10 @@ def is_id(value: Json) -> TypeGuard[str | int]:
     )
 
 
-def looks_like(key: str, known: Iterable[str]) -> bool:
+def looks_like(key: str, known: Collection[str]) -> bool:
     """Tell whether a lenient reader would take `key` for one of `known`, though it isn't: Method, param\u017f, U+212A."""
+    if key in known:
+        return False
     folded = _fold(key)
     return any(key != name and folded == _fold(name) for name in known)
 
