@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sallyport.pdp import settings
+from sallyport.runtime import addresses
 from sallyport.runtime.problems import ConfigError
 
 GOOD = """\
@@ -40,11 +41,11 @@ def test_an_address_of_the_command_line_stands_before_the_files(tmp_path: Path) 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:7351", "127.8.8.8:0", "[::1]:7351", "unix:/run/sallyport/pdp.sock"])
 def test_loopback_and_unix_sockets_are_taken_as_they_are(address: str) -> None:
-    assert settings.loopback_address(address) == address
+    assert addresses.same_machine(address) == address
 
 
 def test_localhost_is_never_looked_up() -> None:
-    assert settings.loopback_address("localhost:1") == "127.0.0.1:1"
+    assert addresses.same_machine("localhost:1") == "127.0.0.1:1"
 
 
 @pytest.mark.parametrize(
@@ -78,12 +79,12 @@ def test_localhost_is_never_looked_up() -> None:
 )
 def test_the_pdp_listens_nowhere_but_on_loopback(tmp_path: Path, address: str) -> None:
     with pytest.raises(ValueError, match=r"127\.0\.0\.1|unix"):
-        settings.loopback_address(address)
+        addresses.same_machine(address)
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:7352", "[::]:7352", "10.1.2.3:7352"])
 def test_health_may_answer_the_kubelet_on_the_pods_address(address: str) -> None:
-    assert settings.health_address(address) == address
+    assert addresses.network(address) == address
 
 
 def test_every_fault_is_told_at_once_with_its_place(tmp_path: Path) -> None:

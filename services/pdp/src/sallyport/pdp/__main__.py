@@ -11,7 +11,7 @@ from pathlib import Path
 import uvloop
 
 from sallyport.pdp import server, settings
-from sallyport.runtime import logs
+from sallyport.runtime import addresses, logs
 from sallyport.runtime.problems import ConfigError
 
 
@@ -31,10 +31,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sallyport.pdp", description="The policy decision point.")
     parser.add_argument("--config", required=True, type=Path, metavar="FILE", help="pdp.yaml")
     parser.add_argument(
-        "--listen", type=_argument(settings.loopback_address), metavar="HOST:PORT", help="stands before the file's"
+        "--listen", type=_argument(addresses.same_machine), metavar="HOST:PORT", help="stands before the file's"
     )
     parser.add_argument(
-        "--health", type=_argument(settings.health_address), metavar="HOST:PORT", help="stands before the file's"
+        "--health", type=_argument(addresses.network), metavar="HOST:PORT", help="stands before the file's"
     )
     return parser.parse_args(argv)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from sallyport.audit.errors import AuditUnavailable, KeyRefused
 from sallyport.pep import app, settings
 from sallyport.pep.settings import PepSettings
 from sallyport.pep.transport import run
-from sallyport.runtime import logs
+from sallyport.runtime import addresses, logs
 from sallyport.runtime.problems import ConfigError
 
 _REFUSED: Final = 2
@@ -35,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m sallyport.pep", description="The policy enforcement point.")
     parser.add_argument("--config", type=Path, required=True, help="pep.yaml")
-    parser.add_argument("--listen", type=settings.network_address, help="instead of the file's, such as 127.0.0.1:8443")
-    parser.add_argument("--management", type=settings.network_address, help="instead of the file's")
-    parser.add_argument("--pdp", type=settings.pdp_address, help="instead of the file's pdp.address")
+    parser.add_argument("--listen", type=addresses.network, help="instead of the file's, such as 127.0.0.1:8443")
+    parser.add_argument("--management", type=addresses.network, help="instead of the file's")
+    parser.add_argument("--pdp", type=addresses.same_machine, help="instead of the file's pdp.address")
     parser.add_argument("--plain-http", action="store_true", help="no TLS; on loopback only")
     return parser
 
@@ -49,7 +48,7 @@ def _overridden(chosen: PepSettings, given: argparse.Namespace) -> PepSettings:
     chosen = chosen.model_copy(update=update)
     if given.plain_http:
         for address in (chosen.listen, chosen.management):
-            if not ipaddress.ip_address(address.rpartition(":")[0].strip("[]")).is_loopback:
+            if not addresses.is_loopback(addresses.split(address)[0]):
                 raise ValueError(f"--plain-http is for loopback only, and {address} isn't: leave it out")
     return chosen
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from starlette.routing import Route
 from sallyport.pep.authn import certificate
 from sallyport.pep.settings import PeerName
 from sallyport.pep.telemetry import Metrics
+from sallyport.runtime.addresses import is_loopback
 
 NotReady = Callable[[], Mapping[str, str]]  # why not, by part; empty means ready
 
@@ -54,7 +54,7 @@ class Management:
 
     def _trusts(self, request: Request) -> bool:
         """By what the socket proves; no header has a say."""
-        if request.client is not None and _is_loopback(request.client.host):
+        if request.client is not None and is_loopback(request.client.host):
             return True
         der = request.scope.get("extensions", {}).get("tls", {}).get("client_cert_der")
         return der is not None and certificate.find(der, self._clients, self._clock()) is not None
@@ -77,10 +77,3 @@ def build(
     )
     app.router.redirect_slashes = False  # one spelling a route
     return app
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

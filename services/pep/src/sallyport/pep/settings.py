@@ -6,7 +6,6 @@ algorithm, an empty list of orgs, an orchestrator that no certificate can name.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -15,10 +14,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from sallyport.pep.model import Era
+from sallyport.runtime import addresses
 from sallyport.runtime.settings import ConfigPath, Settings, load_model
 
-_MAX_PORT: Final = 65535
-_MAX_SOCKET_PATH: Final = 107  # sun_path of unix(7), without its final NUL
 _SQLITE: Final = "sqlite:///"
 _TRUST_DOMAIN: Final = re.compile(r"spiffe://[a-z0-9._-]{1,255}(/[A-Za-z0-9._-]+)+")  # SPIFFE-ID §2
 _DNS: Final = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
@@ -26,37 +24,6 @@ _URI: Final = re.compile(r"[!#-\[\]-~]{1,512}")  # printable ASCII without quote
 ALGORITHMS: Final = frozenset(
     {"ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
 )
-
-
-def _split(address: str) -> tuple[str, int]:
-    """host:port with a literal IP address, IPv6 in brackets; names would ask a resolver that others may own."""
-    host, _, port = address.rpartition(":")
-    host = "127.0.0.1" if host == "localhost" else host.removeprefix("[").removesuffix("]")
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        raise ValueError(f"{address!r} is not an IP address and a port; write 127.0.0.1:8443 or [::1]:8443") from None
-    if not (port.isascii() and port.isdigit() and int(port) <= _MAX_PORT):
-        raise ValueError(f"{address!r} has no port from 0 to {_MAX_PORT} at its end; write 127.0.0.1:8443")
-    return host, int(port)
-
-
-def network_address(address: str) -> str:
-    """Any address to listen on, in one spelling."""
-    host, port = _split(address)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def pdp_address(address: str) -> str:
-    """The PDP lives in the same pod or machine: loopback, or a unix socket by absolute path."""
-    if address.startswith("unix"):
-        path = address.removeprefix("unix:")
-        if not path.startswith("/") or len(path.encode()) > _MAX_SOCKET_PATH or "\0" in path:
-            raise ValueError(f"{address!r} is not unix:/absolute/path of at most {_MAX_SOCKET_PATH} bytes")
-        return address
-    if not ipaddress.ip_address(_split(address)[0]).is_loopback:
-        raise ValueError(f"{address!r} is not on loopback: questions to the PDP never leave the pod; use 127.0.0.1")
-    return network_address(address)
 
 
 def _web_address(url: str) -> str:
@@ -68,7 +35,9 @@ def _web_address(url: str) -> str:
         raise ValueError(f"{url!r} is not a URI; write https://host:port/path") from None
     if not _URI.fullmatch(url) or not host or "@" in parts.netloc or "?" in url or "#" in url:
         raise ValueError(f"{url!r} is not an absolute URI without user, query and fragment; write https://host/path")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+    if parts.scheme != "https" and not (
+        parts.scheme == "http" and (host == "localhost" or addresses.is_loopback(host))
+    ):
         raise ValueError(f"{url!r} is not https; plain http is for loopback only")
     return url
 
@@ -78,13 +47,6 @@ def _resource(url: str) -> str:
     if urlsplit(_web_address(url)).path != "/mcp":
         raise ValueError(f"{url!r} must end with /mcp after the host: that is the path served here")
     return url
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _origin(url: str) -> str:
@@ -130,7 +92,7 @@ def _otlp(url: str) -> str:
     return url
 
 
-Listen = Annotated[str, AfterValidator(network_address)]
+Listen = Annotated[str, AfterValidator(addresses.network)]
 Uri = Annotated[str, AfterValidator(_web_address)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Text = Annotated[str, Field(pattern=r"^[!-~]([ -~]{0,126}[!-~])?$")]  # at most 128, as in the contract
@@ -187,7 +149,7 @@ class Tls(Settings):
 
 
 class Pdp(Settings):
-    address: Annotated[str, AfterValidator(pdp_address)]
+    address: Annotated[str, AfterValidator(addresses.same_machine)]
     hop_key: ConfigPath
     deadline_ms: int = Field(default=500, ge=1, le=10_000)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
+from sallyport.runtime.addresses import is_loopback
 from sallyport.runtime.problems import ConfigError
 
 if TYPE_CHECKING:
@@ -128,13 +128,6 @@ def _insecure(endpoint: str) -> bool:
         host, port = "", None
     if not host or port is None or parts.scheme not in {"http", "https"}:
         raise ConfigError.about("telemetry.otlp_endpoint", "must be https://HOST:PORT, or http:// on loopback")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not (host == "localhost" or is_loopback(host)):
         raise ConfigError.about("telemetry.otlp_endpoint", "plain http only goes to loopback; use https://")
     return parts.scheme == "http"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

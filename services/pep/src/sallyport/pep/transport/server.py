@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import socket
 import ssl
 import time
@@ -22,6 +21,7 @@ from sallyport.pep.transport.crowd import Crowd
 from sallyport.pep.transport.door import Door
 from sallyport.pep.transport.limits import Limits
 from sallyport.pep.transport.protocol import HttpProtocol, OnRefused
+from sallyport.runtime.addresses import is_loopback
 
 T = TypeVar("T")
 _CANCEL_SECONDS: Final = 5.0  # for cancelled requests to record their outcome
@@ -43,7 +43,7 @@ async def serve(
     OSError where the address can't be bound, RuntimeError where the app's lifespan doesn't start.
     """
     host, port = _address(listen)
-    if tls is None and not _is_loopback(host):
+    if tls is None and not is_loopback(host):
         raise ValueError(f"plain HTTP on {listen}: only a loopback address may be without TLS; configure tls")
     if tls is not None and tls.minimum_version is not ssl.TLSVersion.TLSv1_3:
         raise ValueError("the TLS context allows versions below 1.3; make it with sallyport.runtime.tls")
@@ -156,13 +156,6 @@ def _address(listen: str) -> tuple[str, int]:
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:  # noqa: PLR2004 — RFC 9293
         raise ValueError(f"{listen!r} is no address to listen on; write host:port, such as 127.0.0.1:8443")
     return host, int(port)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False  # a name may resolve to anything, "localhost" too
 
 
 def _family(host: str) -> socket.AddressFamily:
