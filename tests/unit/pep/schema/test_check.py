@@ -96,7 +96,7 @@ def test_a_default_is_a_fresh_value_in_every_call() -> None:
     ("schema", "arguments", "expected"),
     [
         ({"properties": {"a": {"type": "string"}}}, {"a": 77_331}, '/a: expected type ["string"]'),
-        ({"required": ["path"]}, {}, '/: expected required "path"'),
+        ({"required": ["path"]}, {}, "/path: required"),
         ({"additionalProperties": False}, {SECRET: 1}, "/: nothing more is allowed here"),
         ({"properties": {"a": {"enum": ["x", "y"]}}}, {"a": SECRET}, '/a: expected enum ["x","y"]'),
         ({"properties": {"a": {"pattern": "^x$"}}}, {"a": SECRET}, '/a: expected pattern "^x$"'),
@@ -105,7 +105,6 @@ def test_a_default_is_a_fresh_value_in_every_call() -> None:
         ({"additionalProperties": {"type": "null"}}, {SECRET + " \n": 1}, '/…: expected type ["null"]'),
         ({"properties": {"a": {"oneOf": [{"const": 1}, {"const": 2}]}}}, {"a": SECRET}, "/a: expected oneOf"),
         ({"properties": {"a": {"not": {"const": SECRET}}}}, {"a": SECRET}, "/a: expected not"),
-        ({"unevaluatedProperties": False}, {SECRET: 1}, "/: expected unevaluatedProperties"),
         ({"propertyNames": {"maxLength": 3}}, {SECRET: 1}, "/: expected propertyNames"),
     ],
 )
@@ -116,6 +115,14 @@ def test_a_refusal_names_the_argument_and_never_its_value(
     assert (found.reason, found.public) == (Reason.INVALID_ARGUMENTS, expected)
     assert SECRET not in f"{found.public}{found.detail}"
     assert "77331" not in f"{found.public}{found.detail}"
+
+
+def test_an_unknown_argument_is_named_to_its_caller_and_not_in_the_record() -> None:
+    for schema in ({"properties": {"a": {}}, "additionalProperties": False}, {"unevaluatedProperties": False}):
+        found = refused(schema, {SECRET: 1})
+        assert found.public == f"/: unknown argument {SECRET}"
+        assert SECRET not in found.detail
+    assert refused({"unevaluatedProperties": False}, {"a\nb": 1}).public == "/: an unknown argument"
 
 
 def test_a_number_that_no_double_integer_can_carry_is_refused() -> None:

@@ -21,7 +21,7 @@ class Validator(Protocol):
     """A compiled JSON Schema; made by the schema room."""
 
     def problem(self, value: Json) -> str:
-        """What is wrong, in words that hold none of the value; "" if it fits."""
+        """What is wrong, for the caller alone: no value, at most the name of an unknown key; "" if it fits."""
 
 
 class SchemaRefused(ValueError):

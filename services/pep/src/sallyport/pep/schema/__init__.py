@@ -62,4 +62,6 @@ def _canonical(tool: Tool, arguments: Mapping[str, Json]) -> tuple[dict[str, Jso
 
 
 def _invalid(text: str) -> Refusal:
-    return Refusal(Reason.INVALID_ARGUMENTS, text, public=text)
+    # The record tells where, not what: an unknown argument's name is the caller's text.
+    where = text.partition(":")[0] if text.startswith("/") else ""
+    return Refusal(Reason.INVALID_ARGUMENTS, f"the arguments don't fit at {where or '/'}", public=text)

@@ -73,10 +73,20 @@ def _explain(error: ValidationError) -> str:
     kind = error.kind
     details = kind.as_dict()
     expected = next((details[key] for key in _OF_THE_SCHEMA if key in details), None)
+    if kind.name == "required":
+        return f"{_pointer([*error.instance_path, expected])}: required"
+    if "unexpected" in details:
+        return f"{_pointer(error.instance_path)}: {_unknown(details['unexpected'])}"
     if kind.name == "falseSchema":
         return f"{_pointer(error.instance_path)}: nothing more is allowed here"
     text = kind.name if expected is None else f"{kind.name} {_spell(expected)}"
     return f"{_pointer(error.instance_path)}: expected {text}"[: 2 * MAX_SHOWN]
+
+
+def _unknown(names: Sequence[str]) -> str:
+    """The caller's own keys, as far as they look like an argument's name; for the caller alone, never for the record."""
+    shown = [name for name in names if _STEP.fullmatch(name)][:3]
+    return f"unknown argument {', '.join(shown)}" if shown else "an unknown argument"
 
 
 def _pointer(path: Sequence[str | int]) -> str:
