@@ -57,9 +57,9 @@ async def test_the_callers_trace_goes_on_through_the_rooms_to_the_pdp(
     spans = {span.name: span for span in collected.spans}
     assert {"authn", "rpc", "schema", "decision", "tools", "pdp.evaluate"} <= spans.keys()
     assert {span.trace_id.hex() for span in collected.spans if span.name != "revision"} >= {TRACE}
-    for name in ("authn", "rpc", "schema", "decision", "tools"):
+    for name in ("authn", "rpc", "visibility", "schema", "decision", "tools"):
         assert (spans[name].trace_id.hex(), spans[name].parent_span_id.hex()) == (TRACE, PARENT), name
     asked = [span for span in collected.spans if span.name == "pdp.evaluate"]
     assert asked
-    assert {span.parent_span_id for span in asked} == {spans["decision"].span_id}
+    assert {span.parent_span_id for span in asked} == {spans["visibility"].span_id, spans["decision"].span_id}
     assert b"canary" not in collected.raw, "an argument's value reached a trace"

@@ -17,7 +17,6 @@ from sallyport.pdp.rules import ActionRules, Match, Rule
 from sallyport.pdp.snapshot import Snapshot
 
 _CONDITIONAL = Verdict(Effect.CONDITIONAL)
-_HIDDEN = Verdict(Effect.DENY)
 _UNKNOWN = Verdict(Effect.DENY, errors=(ErrorCode.UNKNOWN_ACTION,))
 
 
@@ -32,32 +31,37 @@ def visible(snapshot: Snapshot, principal: Principal, actions: Sequence[str]) ->
 
 
 def is_visible(snapshot: Snapshot, principal: Principal, rules: ActionRules) -> bool:
-    return principal.org in rules.orgs and _may(rules, snapshot.principals.view(principal))
+    return principal.org in rules.orgs and _hidden_by(rules, snapshot.principals.view(principal)) is None
 
 
 def _verdict(snapshot: Snapshot, principal: Principal, view: View, name: str) -> Verdict:
     rules = snapshot.rules.get(name)
     # An unknown name costs what a hidden one costs: time must not tell them apart.
     judged = rules if rules is not None else snapshot.rules[snapshot.catalog.tools[0].name]
-    may = _may(judged, view) and principal.org in judged.orgs
+    hidden_by = _hidden_by(judged, view)
     if rules is None:
         return _UNKNOWN
-    return _CONDITIONAL if may else _HIDDEN
+    if principal.org not in judged.orgs:
+        return Verdict(Effect.DENY, errors=(ErrorCode.ORG_ISOLATION,))
+    return _CONDITIONAL if hidden_by is None else Verdict(Effect.DENY, reasons=hidden_by)
 
 
-def _may(rules: ActionRules, view: View) -> bool:
-    """Some permit may match, no forbid surely does, and nothing surely fails: Cedar would skip it, we deny."""
+def _hidden_by(rules: ActionRules, view: View) -> tuple[str, ...] | None:
+    """None where some permit may match, no forbid surely does, and nothing surely fails: Cedar would skip it, we deny.
+
+    Else the policy that hides it, or () where none permits it.
+    """
     permitted = False
     for rule in rules.rules:
         scope = min(_principal_match(rule.policy.node.principal, view), rule.resource)
         if rule.condition is not None and rule.condition in view.failing and scope is Match.YES:
-            return False
+            return (rule.policy.id,)
         matched = min(scope, _condition_match(rule, view))
         if rule.policy.permits:
             permitted = permitted or matched is not Match.NO
         elif matched is Match.YES:
-            return False
-    return permitted
+            return (rule.policy.id,)
+    return None if permitted else ()
 
 
 def _condition_match(rule: Rule, view: View) -> Match:

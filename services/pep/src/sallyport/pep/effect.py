@@ -6,9 +6,9 @@ unknown. The outcome is handed to the recorder without waiting, so that no cance
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
-from typing import Final
 
 from sallyport.contract.catalog import Effect, Tool
 from sallyport.pep import release
@@ -18,9 +18,7 @@ from sallyport.pep.model import CheckedCall, ToolOutput
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.telemetry import Metrics
 from sallyport.pep.tools import ToolFailure, Tools
-from sallyport.pep.trail import Trail
-
-_LEAVES: Final = (KeyboardInterrupt, SystemExit)
+from sallyport.pep.trail import Trail, leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +52,15 @@ class Effects:
             self._metrics.ran(call.name, time.perf_counter() - recorded)
             told = self._release(output, permit, tool)  # (8)
         except AuditUnavailable as error:
-            intended = False
+            intended, trail.recorded = False, True  # the writer has counted it
             told = _Told(Outcome.FAILED, "", Refusal(Reason.AUDIT_UNAVAILABLE, str(error)))
         except BaseException as error:  # N6: whatever breaks, the record tells how far it came
             told = _broken(error, permit, tool)
-            if isinstance(error, _LEAVES):
+            if leaves(error):
                 raise
         finally:
             if intended:
-                trail.effect = "unknown" if told.outcome is Outcome.UNKNOWN else "done"
+                trail.recorded, trail.effect = True, _effect(told, permit)
                 self._recorder.outcome(trail, told.outcome, told.detail)  # (9)
             await self._tools.release(permit.resolved)
         return told.shown
@@ -77,9 +75,15 @@ class Effects:
         return _Told(Outcome.FAILED if shown.is_error else Outcome.DONE, "", shown)
 
 
+def _effect(told: _Told, permit: Permit) -> str:
+    if not permit.redeemed:
+        return "none"
+    return "done" if told.outcome in {Outcome.DONE, Outcome.WITHHELD} else "unknown"
+
+
 def _broken(error: BaseException, permit: Permit, tool: Tool) -> _Told:
     name = type(error).__name__
-    cancelled = name == "CancelledError"
+    cancelled = isinstance(error, asyncio.CancelledError)
     if not permit.redeemed:
         reason = Reason.EXPIRED if isinstance(error, PermitRefused) else Reason.TOOL_UNAVAILABLE
         detail = f"before the effect: {error if reason is Reason.EXPIRED else name}"

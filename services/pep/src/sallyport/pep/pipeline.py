@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from sallyport.pep import VERSION, answers, release
 from sallyport.pep.audit import AuditUnavailable, Recorder
 from sallyport.pep.authn import Authenticators
 from sallyport.pep.catalog import LoadedCatalog
-from sallyport.pep.decision import Decider, Denied, Mismatch, Permit
+from sallyport.pep.decision import Decider, Denied, Mismatch, Permit, Seen
 from sallyport.pep.decision.question import identity
 from sallyport.pep.effect import Effects
 from sallyport.pep.inforce import CatalogInForce
@@ -37,10 +37,9 @@ from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.rpc import Rejected, parse, results
 from sallyport.pep.schema import check
 from sallyport.pep.telemetry import Metrics
-from sallyport.pep.trail import Trail
+from sallyport.pep.trail import Trail, leaves
 from sallyport.runtime.telemetry import Tracing, valid_traceparent
 
-_LEAVES: Final = (KeyboardInterrupt, SystemExit)
 Step: TypeAlias = Callable[[LoadedCatalog, float], Awaitable[Answer | Refusal | Denied | Mismatch]]
 
 
@@ -75,7 +74,7 @@ class Pipeline:
             return self._counted(outcome, trail) if isinstance(outcome, Answer) else await self._refuse(outcome, trail)
         except BaseException as error:  # N6: no exception of any type may become anything but a refusal
             answer = await self._refuse(_broken(error, trail), trail)
-            if isinstance(error, _LEAVES) or _is_cancelled(error):
+            if leaves(error):
                 raise
             return answer
 
@@ -136,10 +135,13 @@ class Pipeline:
         self, message: CallTool, caller: Caller, trail: Trail, loaded: LoadedCatalog, deadline: float
     ) -> Answer | Refusal | Denied | Mismatch:
         rooms = self._rooms
+        hidden = await self._hidden(caller, trail, message.name, loaded, deadline)
+        if hidden is not None:
+            return hidden
         with rooms.tracing.span("schema", trail.traceparent):
             call = check(message.name, message.arguments, loaded)  # (4)
         if isinstance(call, Refusal):
-            return await self._unfit(call, message, caller, trail, loaded, deadline)
+            return call
         trail.call = call
         started = time.perf_counter()
         with rooms.tracing.span("decision", trail.traceparent) as span:
@@ -154,21 +156,20 @@ class Pipeline:
             return shown
         return answers.tool(message, shown, trail.decision_id)
 
-    async def _unfit(
-        self,
-        refused: Refusal,
-        message: CallTool,
-        caller: Caller,
-        trail: Trail,
-        loaded: LoadedCatalog,
-        deadline: float,
-    ) -> Answer | Refusal | Denied | Mismatch:
-        """No oracle: only a caller to whom the tool is visible learns which argument was wrong."""
-        who = identity(caller, trail.decision_id, trail.traceparent)
-        visible = await self._rooms.decider.visible(caller, who, (message.name,), loaded.digest, deadline)
-        if not isinstance(visible, frozenset):
-            return visible
-        return refused if message.name in visible else replace(refused, public="")
+    async def _hidden(
+        self, caller: Caller, trail: Trail, name: str, loaded: LoadedCatalog, deadline: float
+    ) -> Denied | Mismatch | None:
+        """No oracle: whoever can't see a tool learns nothing of it, not even from how long its arguments took to check."""
+        with self._rooms.tracing.span("visibility", trail.traceparent) as span:
+            who = identity(caller, trail.decision_id, span.traceparent)
+            seen = await self._rooms.decider.visible(caller, who, (name,), loaded.digest, deadline)
+        if not isinstance(seen, Seen):
+            return seen
+        if name in seen.names:
+            return None
+        reason = Reason.DENIED if loaded.find(name) else Reason.UNKNOWN_TOOL
+        refused = Refusal(reason, "no such tool is visible to this caller")
+        return Denied(refused, seen.reasons, seen.errors, seen.revision)
 
     async def _list(
         self, message: ListTools, caller: Caller, trail: Trail, loaded: LoadedCatalog, deadline: float
@@ -181,15 +182,15 @@ class Pipeline:
             permitted = await rooms.decider.method(caller, who, message.envelope.method, loaded.digest, deadline)  # (5)
             if isinstance(permitted, Denied | Mismatch):
                 return permitted
-            visible = await rooms.decider.visible(caller, who, loaded.names, loaded.digest, deadline)
-        if not isinstance(visible, frozenset):
-            return visible
+            seen = await rooms.decider.visible(caller, who, loaded.names, loaded.digest, deadline)
+        if not isinstance(seen, Seen):
+            return seen
         trail.note(permitted.reasons, revision=permitted.revision)
         try:
-            await rooms.recorder.listing(trail, loaded.digest, len(visible))  # (6)
+            await rooms.recorder.listing(trail, loaded.digest, len(seen.names))  # (6)
         except AuditUnavailable as error:
             return Refusal(Reason.AUDIT_UNAVAILABLE, str(error))
-        tools = release.listing(loaded.listing, visible)  # (8)
+        tools = release.listing(loaded.listing, seen.names)  # (8)
         return answers.result(message, results.tools_list(tools, message.envelope.era, VERSION))
 
     async def _refuse(self, refused: Refusal | Denied, trail: Trail) -> Answer:
@@ -198,13 +199,12 @@ class Pipeline:
             trail.note(refused.reasons, errors=refused.errors, revision=refused.revision)
             refused = refused.refusal
         try:
-            if not trail.effect:  # else the outcome has told it already
+            if not trail.recorded:
                 await self._rooms.recorder.refusal(trail, refused)
         except AuditUnavailable as error:
             refused = Refusal(Reason.AUDIT_UNAVAILABLE, str(error))
         except BaseException as error:  # N6: a record that breaks must not turn a refusal into anything else
-            self._rooms.recorder.lost(refused.reason)
-            if isinstance(error, _LEAVES) or _is_cancelled(error):
+            if leaves(error):
                 raise
         self._rooms.metrics.refused(trail.method, refused.reason)
         return answers.refused(refused, trail, self._rooms.authenticators.challenge(refused))
@@ -212,15 +212,9 @@ class Pipeline:
 
 def _broken(error: BaseException, trail: Trail) -> Refusal:
     detail = f"broke: {type(error).__name__}"
-    if trail.effect:
+    if trail.effect in {"done", "unknown"}:
         return Refusal(Reason.WITHHELD, detail, data={"effect": trail.effect})
-    return Refusal(Reason.INTERNAL, detail)
-
-
-def _is_cancelled(error: BaseException) -> bool:
-    """Whether this very task was told to stop, rather than a room having raised CancelledError."""
-    task = asyncio.current_task()
-    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+    return Refusal(Reason.CANCELLED if isinstance(error, asyncio.CancelledError) else Reason.INTERNAL, detail)
 
 
 def _header(request: Request, name: bytes) -> str:

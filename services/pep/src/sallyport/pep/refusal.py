@@ -41,6 +41,7 @@ class Reason(StrEnum):
     AUDIT_UNAVAILABLE = "audit_unavailable"
     EXPIRED = "expired"  # the permit or the token died before the effect
     TOOL_UNAVAILABLE = "tool_unavailable"  # the tool refused before its effect began
+    CANCELLED = "cancelled"  # the client went before there was anything to tell
     INTERNAL = "internal"
     EFFECT_UNKNOWN = "effect_unknown"  # broke after the effect began: the truth, not a refusal
     WITHHELD = "withheld"  # the effect is done, its result isn't released
@@ -93,8 +94,9 @@ SHAPES: Final[Mapping[Reason, _Shape]] = {
     Reason.NO_DECISION: _UNAVAILABLE,
     Reason.UNKNOWN_OBLIGATION: _UNAVAILABLE,
     Reason.AUDIT_UNAVAILABLE: _UNAVAILABLE,
-    Reason.EXPIRED: _UNAVAILABLE,
-    Reason.TOOL_UNAVAILABLE: _UNAVAILABLE,
+    Reason.EXPIRED: _Shape(200, -32603, "the permit or the token expired before the tool ran; call again"),
+    Reason.TOOL_UNAVAILABLE: _Shape(200, -32603, "the tool is busy or unavailable; nothing was done, call again"),
+    Reason.CANCELLED: _UNAVAILABLE,
     Reason.INTERNAL: _UNAVAILABLE,
     Reason.EFFECT_UNKNOWN: _Shape(200, -32603, "the tool broke after its effect began"),
     Reason.WITHHELD: _Shape(200, -32603, "the result was withheld"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -26,7 +27,8 @@ class Trail:
     policy_reasons: tuple[str, ...] = ()
     policy_errors: tuple[str, ...] = ()
     revision: str = ""
-    effect: str = ""  # "done" or "unknown" once an intent has its outcome: nothing else may be told from then on
+    recorded: bool = False  # a refusal or an outcome has been handed to the record: nothing else may be told of it
+    effect: str = ""  # "none", "done" or "unknown" once an intent has its outcome
 
     def know(self, message: Message) -> None:
         """Take over what a well-formed message says of itself."""
@@ -39,3 +41,14 @@ class Trail:
     def note(self, reasons: Iterable[str], *, errors: Iterable[str] = (), revision: str = "") -> None:
         """Take over what the PDP said."""
         self.policy_reasons, self.policy_errors, self.revision = tuple(reasons), tuple(errors), revision
+
+
+def leaves(error: BaseException) -> bool:
+    """Whether it goes on after it was recorded: the process ends, or this very task was told to stop.
+
+    A CancelledError that a room raised by itself is broken machinery like any other.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    return isinstance(error, KeyboardInterrupt | SystemExit)

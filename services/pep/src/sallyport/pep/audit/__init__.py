@@ -61,10 +61,13 @@ class Recorder:
         await self._writer.record("intent", fields)
 
     async def listing(self, trail: Trail, catalog_digest: str, shown: int) -> None:
-        """A listing has no effect of its own: intent and outcome in one go, both durable."""
+        """A listing has no effect but its answer: intent and outcome in one go; the intent durable when this returns."""
         fields = _who(trail) | _decided(trail, "permit") | {"catalog_digest": catalog_digest}
-        await self._writer.record("intent", fields)
+        written = self._writer.record("intent", fields)
+        # Handed over before anything can be thrown in between: no intent may stay without its outcome.
+        trail.recorded = True
         self.outcome(trail, Outcome.DONE, f"{shown} tools shown")
+        await written
 
     def outcome(self, trail: Trail, outcome: Outcome, detail: str) -> None:
         """Handed over, not awaited: durable within the next group commit. What can't be written is an alarm."""
@@ -76,22 +79,21 @@ class Recorder:
     async def refusal(self, trail: Trail, refused: Refusal) -> None:
         """Durable when this returns if the caller is known; raises AuditUnavailable."""
         if trail.caller is None:
+            trail.recorded = True
             self.turned_away(refused.reason, refused.detail, trail.peer.address, trail.decision_id)
             return
         fields = _who(trail) | _decided(trail, "deny")
         fields["reason"], fields["detail"] = refused.reason.value, refused.detail
         if trail.call is not None:
             fields["resources"] = [f"{ref.type}::{ref.id}" for ref in trail.call.resources]
-        await self._writer.record("refusal", fields)
+        written = self._writer.record("refusal", fields)
+        trail.recorded = True  # queued: a client that hangs up now changes nothing about it
+        await written
 
     def turned_away(self, reason: Reason, detail: str, address: str, decision_id: str = "") -> None:
         """A refusal of a stranger: from a budget of its own, one by one at first, then summed up."""
         fields = {"detail": detail} | ({"decision_id": decision_id} if decision_id else {})
         self._budget.refuse(reason.value, address, fields)
-
-    def lost(self, reason: Reason) -> None:
-        """Count what couldn't be recorded: the first record on recovery tells."""
-        self._writer.count_lost(reason.value)
 
     def failure(self) -> str:
         """Why the stream can't be written, or empty."""

@@ -13,6 +13,10 @@ MAX_NAME: Final = 256  # characters; the contract's limit is in bytes, checked t
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]*")
 # Control, format, surrogate, private, unassigned, line and paragraph separator: what a reader can't see or tell apart.
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Letters and marks that show nothing (Unicode: Default_Ignorable_Code_Point) though their category is a visible one.
+_BLANK: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 
 class Rejected(Exception):
@@ -41,7 +45,8 @@ def name(value: object, what: str) -> str:
         or len(value.encode(errors="replace")) > MAX_NAME
     ):
         raise Rejected(f"{what} is not a string of 1 to {MAX_NAME} bytes")
-    if value != value.strip() or any(unicodedata.category(character) in _UNSEEN for character in value):
+    unseen = _BLANK.search(value) or any(unicodedata.category(character) in _UNSEEN for character in value)
+    if value != value.strip() or unseen:
         raise Rejected(f"{what} holds control or invisible characters, or space at an end")
     return value
 

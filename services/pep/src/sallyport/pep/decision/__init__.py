@@ -6,6 +6,7 @@ learns from a lookup what they may not see.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,9 +29,12 @@ __all__ = [
     "PermitRefused",
     "Permitted",
     "ResolverPort",
+    "Seen",
 ]
 
 SERVER: Final = ("Server", "sallyport")
+TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
+NO_TOOL: Final = "unknown:tool"  # a colon is outside the alphabet of names
 
 
 class ResolverPort(Protocol):
@@ -62,6 +66,16 @@ class Denied:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """The answer to a visibility question; `reasons` are of what is hidden, for the record."""
+
+    names: frozenset[str]
+    reasons: tuple[str, ...]
+    errors: tuple[str, ...]
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
 class Mismatch:
     """The PDP holds another catalog: rooms 4 and 5 run once more with that one."""
 
@@ -79,13 +93,14 @@ class Decider:
 
     async def visible(
         self, caller: Caller, who: Identity, names: Sequence[str], catalog_digest: str, deadline: float
-    ) -> frozenset[str] | Denied | Mismatch:
+    ) -> Seen | Denied | Mismatch:
         """Which of these tools some permit may still match for; an unknown name is never among them."""
-        question = ask.about_visibility(caller, who, names, catalog_digest)
+        question = ask.about_visibility(caller, who, [_askable(name) for name in names], catalog_digest)
         answer = await self._ask(question, deadline, batch=True)
         if not isinstance(answer, pb.Answer):
             return answer
-        return frozenset(name for name, result in zip(names, answer.results, strict=True) if _may(result))
+        may = frozenset(name for name, result in zip(names, answer.results, strict=True) if _may(result))
+        return Seen(may, _union(result.reasons for result in answer.results), _errors(answer), answer.revision)
 
     async def method(
         self, caller: Caller, who: Identity, method: str, catalog_digest: str, deadline: float
@@ -100,8 +115,11 @@ class Decider:
     async def call(
         self, caller: Caller, who: Identity, call: CheckedCall, catalog_digest: str, deadline: float
     ) -> Permit | Denied | Mismatch:
-        """A permit for exactly this call, or why not. On anything but a permit all handles are let go."""
-        resolved = await self._resolve(caller, who, call, catalog_digest, deadline)
+        """A permit for exactly this call, or why not. On anything but a permit all handles are let go.
+
+        To be asked only where the tool is visible to the caller: a resolver's lookup must tell nobody else anything.
+        """
+        resolved = await self._resolve(who, call)
         if not isinstance(resolved, tuple):
             return resolved
         permit: Permit | Denied | Mismatch | None = None
@@ -112,16 +130,9 @@ class Decider:
                 await self._resolvers.release(resolved)
         return permit
 
-    async def _resolve(
-        self, caller: Caller, who: Identity, call: CheckedCall, catalog_digest: str, deadline: float
-    ) -> tuple[Resolved, ...] | Denied | Mismatch:
+    async def _resolve(self, who: Identity, call: CheckedCall) -> tuple[Resolved, ...] | Denied:
         if not self._resolvers.has_resolver(call.name):
             return tuple(Resolved(ref) for ref in call.resources)
-        visible = await self.visible(caller, who, (call.name,), catalog_digest, deadline)
-        if not isinstance(visible, frozenset):
-            return visible
-        if call.name not in visible:
-            return Denied(Refusal(Reason.DENIED, "the tool is not visible to this caller"))
         found = await self._resolvers.resolve(who, call)
         return Denied(Refusal(Reason.DENIED, f"unresolved: {found.detail}")) if isinstance(found, Unresolved) else found
 
@@ -178,6 +189,11 @@ class Decider:
             errors=_errors(answer),
             revision=answer.revision,
         )
+
+
+def _askable(name: str) -> str:
+    """A name that no tool can have is asked as one that none has: the answer and its time are those of an unknown one."""
+    return name if TOOL_NAME.fullmatch(name) else NO_TOOL
 
 
 def _may(result: pb.Result) -> bool:

@@ -16,6 +16,7 @@ _GUARDED: Final = frozenset(
         "authorization",
         "proxy-authorization",
         "content-type",
+        "content-encoding",
         "content-length",
         "transfer-encoding",
         "host",
@@ -28,6 +29,8 @@ _GUARDED: Final = frozenset(
         "x-client-ip",
     }
 )
+_MCP: Final = frozenset({"mcp-protocol-version", "mcp-method", "mcp-name", "mcp-session-id"})
+_PARAM: Final = "mcp-param-"
 _GUARDED_PREFIXES: Final = ("mcp-", "x-user-", "x-agent-", "x-org-", "x-tenant-", "x-risk-", "x-forwarded-", "x-mcp-")
 # A comma may stand in these: lists by their nature that nobody here believes, dates, and mirrored text.
 _COMMA_ALLOWED: Final = ("forwarded", "x-forwarded-", "cookie", "mcp-name", "mcp-param-")
@@ -56,6 +59,8 @@ def negotiable(found: Mapping[str, str], headers: Headers, origins: frozenset[st
         return refuse(Reason.FORBIDDEN_ORIGIN, "Origin is not in the configured list")
     if not _JSON.fullmatch(found.get("content-type", "")):
         return refuse(Reason.UNSUPPORTED_MEDIA_TYPE, "Content-Type is not application/json")
+    if found.get("content-encoding", "identity") != "identity":  # a body that others would read otherwise
+        return refuse(Reason.UNSUPPORTED_MEDIA_TYPE, "Content-Encoding is not supported")
     accepts = [v.decode("latin-1") for n, v in headers if n == b"accept"]
     if accepts and not any(_takes_json(part) for value in accepts for part in value.split(",")):
         return refuse(Reason.NOT_ACCEPTABLE, "Accept excludes application/json")
@@ -67,18 +72,21 @@ def _guarded(name: str) -> bool:
 
 
 def _ambiguous(name: str, value: bytes, listed: set[str], found: Mapping[str, str]) -> Refusal | None:
-    say = mismatch if name.startswith("mcp-") else invalid
-    if "_" in name:
-        return say("a header name with an underscore looks like another")  # CGI-style readers fold _ and -
-    if name in listed:
-        return say("a security header is listed in Connection")  # the next hop would drop it
-    if name in found:
-        return say("a security header is repeated")
-    if not _VISIBLE.fullmatch(value):
-        return say("a security header holds other than visible ASCII")
-    if b"," in value and not name.startswith(_COMMA_ALLOWED):
-        return say("a security header holds several values")
-    return None
+    say = mismatch if name.startswith(("mcp-", "mcp_")) else invalid
+    wrong = (
+        ("_" in name, "a header name with an underscore looks like another"),  # CGI-style readers fold _ and -
+        (not _has_a_body_part(name), "an Mcp header that the protocol does not have"),
+        (name in listed, "a security header is listed in Connection"),  # the next hop would drop it
+        (name in found, "a security header is repeated"),
+        (not _VISIBLE.fullmatch(value), "a security header holds other than visible ASCII"),
+        (b"," in value and not name.startswith(_COMMA_ALLOWED), "a security header holds several values"),
+    )
+    return next((say(detail) for applies, detail in wrong if applies), None)
+
+
+def _has_a_body_part(name: str) -> bool:
+    """An Mcp header that nothing in the body could match is refused like one that doesn't match."""
+    return not name.startswith("mcp-") or name in _MCP or (name.startswith(_PARAM) and name != _PARAM)
 
 
 def _takes_json(part: str) -> bool:

@@ -74,7 +74,7 @@ def _explain(error: ValidationError) -> str:
     details = kind.as_dict()
     expected = next((details[key] for key in _OF_THE_SCHEMA if key in details), None)
     if kind.name == "required":
-        return f"{_pointer([*error.instance_path, expected])}: required"
+        return f"{_pointer([*error.instance_path, str(expected)])}: required"
     if "unexpected" in details:
         return f"{_pointer(error.instance_path)}: {_unknown(details['unexpected'])}"
     if kind.name == "falseSchema":

@@ -86,8 +86,8 @@ class _Watch:
         try:
             answer = await work
         except BaseException as error:  # any exception is a refusal
-            _LOG.error("handling a request broke: %s", type(error).__name__)  # its text may hold a secret
             if not self._gone:
+                _LOG.error("handling a request broke: %s", type(error).__name__)  # its text may hold a secret
                 await _send(send, _BROKEN)
             if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
                 raise
