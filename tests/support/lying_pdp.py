@@ -41,20 +41,25 @@ class LyingPdp(rpc.AuthorizationServiceServicer):
         self.catalog_digest = catalog_digest
         self.lie: Lie = tell_the_truth
         self.asked: list[pb.Question] = []
+        self.mac: bytes | None = None  # instead of the right seal
+        self.nonce: bytes | None = None  # instead of the one asked with
 
     async def Evaluate(self, request: pb.EvaluateRequest, context: Any) -> pb.EvaluateResponse:
         answer = await self._answer(request.question)
-        return pb.EvaluateResponse(answer=answer, mac=self.key.seal(Label.EVALUATE_ANSWER, answer))
+        return pb.EvaluateResponse(answer=answer, mac=self._seal(Label.EVALUATE_ANSWER, answer))
 
     async def EvaluateBatch(self, request: pb.EvaluateBatchRequest, context: Any) -> pb.EvaluateBatchResponse:
         answer = await self._answer(request.question)
-        return pb.EvaluateBatchResponse(answer=answer, mac=self.key.seal(Label.BATCH_ANSWER, answer))
+        return pb.EvaluateBatchResponse(answer=answer, mac=self._seal(Label.BATCH_ANSWER, answer))
 
     async def GetRevision(self, request: pb.GetRevisionRequest, context: Any) -> pb.GetRevisionResponse:
         told = pb.RevisionAnswer(
-            nonce=request.nonce, ready=True, revision=REVISION, catalog_digest=self.catalog_digest
+            nonce=self.nonce or request.nonce, ready=True, revision=REVISION, catalog_digest=self.catalog_digest
         ).SerializeToString()
         return pb.GetRevisionResponse(answer=told, mac=self.key.seal(Label.REVISION_ANSWER, told))
+
+    def _seal(self, label: Label, answer: bytes) -> bytes:
+        return self.key.seal(label, answer) if self.mac is None else self.mac
 
     async def _answer(self, payload: bytes) -> bytes:
         question = pb.Question.FromString(payload)

@@ -6,13 +6,15 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.contract.seal import HopKey, HopKeyFile
-from sallyport.pep.decision import Decider, Denied, Mismatch, PdpClient, Permit
+from sallyport.pep.decision import Decider, Denied, Mismatch, NoDecision, PdpClient, Permit, Seen
+from sallyport.pep.model import CheckedCall, Identity, Resolved, ResourceRef, Unresolved
 from sallyport.pep.refusal import Reason
 from tests.support.calls import ALICE, ALICE_ID, NoResolvers, checked
 from tests.support.lying_pdp import Lie, LyingPdp, listening, tell_the_truth
@@ -36,6 +38,23 @@ async def opponent(key_file: Path) -> AsyncIterator[tuple[LyingPdp, Decider]]:
         client = PdpClient(address, HopKeyFile(key_file))
         yield pdp, Decider(client, NoResolvers(), frozenset())
         await client.close()
+
+
+class Opening(NoResolvers):
+    """A resolver that counts what it opened and what was let go."""
+
+    def __init__(self) -> None:
+        self.opened = self.closed = 0
+
+    def has_resolver(self, name: str) -> bool:
+        return True
+
+    async def resolve(self, identity: Identity, call: CheckedCall) -> tuple[Resolved, ...] | Unresolved:
+        self.opened += 1
+        return (Resolved(call.resources[0]),)
+
+    async def release(self, resolved: tuple[Resolved, ...]) -> None:
+        self.closed += 1
 
 
 async def ask(decider: Decider) -> Permit | Denied | Mismatch:
@@ -66,7 +85,21 @@ async def flood(_question: pb.Question, _answer: pb.Answer) -> bytes:
     return FLOOD
 
 
+async def doubled(_question: pb.Question, answer: pb.Answer) -> bytes:
+    """Two revisions in one answer: a reader takes the last, another may take the first."""
+    return pb.Answer(revision="b" * 64).SerializeToString() + answer.SerializeToString()
+
+
+async def padded(_question: pb.Question, answer: pb.Answer) -> bytes:
+    return answer.SerializeToString() + b"\xfa\x3f\x04spam"  # field 1023, which no contract of ours has
+
+
 LIES: dict[str, Lie] = {
+    "a doubled field": doubled,
+    "an unknown field": padded,
+    "a revision that is none": changed(lambda answer: setattr(answer, "revision", "x")),
+    "an overlong reason": changed(lambda answer: answer.results[0].reasons.append("r" * 257)),
+    "too many reasons": changed(lambda answer: answer.results[0].reasons.extend(map(str, range(300)))),
     "garbage": garbage,
     "an empty answer": nothing,
     "silence": silence,
@@ -142,6 +175,82 @@ async def test_an_impostor_without_the_key_is_no_pdp(key_file: Path) -> None:
         await client.close()
     assert isinstance(denied, Denied)
     assert denied.refusal.reason is Reason.NO_DECISION
+
+
+async def test_an_answer_without_a_seal_is_no_answer(opponent: tuple[LyingPdp, Decider]) -> None:
+    pdp, decider = opponent
+    for mac in (b"", b"\0" * 32, b"\0"):
+        pdp.mac = mac
+        denied = await ask(decider)
+        assert isinstance(denied, Denied)
+        assert "seal" in denied.refusal.detail
+    pdp.mac = None
+    assert isinstance(await ask(decider), Permit)
+
+
+async def test_a_revision_told_to_another_question_is_not_believed(
+    opponent: tuple[LyingPdp, Decider], key_file: Path
+) -> None:
+    pdp, decider = opponent
+    pdp.nonce = bytes(16)
+    with pytest.raises(NoDecision, match="another question"):
+        await decider._client.revision(timeout=DEADLINE)
+
+
+async def test_one_denied_resource_of_several_denies_the_call(opponent: tuple[LyingPdp, Decider]) -> None:
+    pdp, decider = opponent
+    refs = (ResourceRef("File", "alice/a"), ResourceRef("File", "bob/b"))
+    several = replace(checked(), resources=refs)
+
+    async def second_denied(_question: pb.Question, answer: pb.Answer) -> bytes:
+        answer.results[1].effect = pb.EFFECT_DENY
+        return answer.SerializeToString()
+
+    pdp.lie = second_denied
+    until = time.monotonic() + DEADLINE
+    assert isinstance(await decider.call(ALICE, ALICE_ID, several, CATALOG, until), Denied)
+    pdp.lie = tell_the_truth
+    until = time.monotonic() + DEADLINE
+    assert isinstance(await decider.call(ALICE, ALICE_ID, several, CATALOG, until), Permit)
+
+
+async def test_n9_a_visible_answer_with_an_error_shows_nothing(opponent: tuple[LyingPdp, Decider]) -> None:
+    pdp, decider = opponent
+
+    async def conditional(_question: pb.Question, answer: pb.Answer) -> bytes:
+        answer.results[0].effect = pb.EFFECT_CONDITIONAL
+        answer.results[0].errors.append(pb.ERROR_CODE_UNKNOWN_AGENT)
+        return answer.SerializeToString()
+
+    pdp.lie = conditional
+    seen = await decider.visible(ALICE, ALICE_ID, ("read_file",), CATALOG, time.monotonic() + DEADLINE)
+    assert isinstance(seen, Seen)
+    assert not seen.names
+
+
+async def test_what_a_resolver_opened_is_closed_when_the_call_is_denied(key_file: Path) -> None:
+    pdp = LyingPdp(HopKey.from_file(key_file))
+    opening = Opening()
+    async with listening(pdp) as address:
+        client = PdpClient(address, HopKeyFile(key_file))
+        decider = Decider(client, opening, frozenset())
+        pdp.lie = changed(lambda answer: setattr(answer.results[0], "effect", pb.EFFECT_DENY))
+        assert isinstance(await ask(decider), Denied)
+        pdp.lie = garbage
+        assert isinstance(await ask(decider), Denied)
+        assert (opening.opened, opening.closed) == (2, 2)
+        pdp.lie = tell_the_truth
+        assert isinstance(await ask(decider), Permit)
+        assert (opening.opened, opening.closed) == (3, 2)
+        await client.close()
+
+
+async def test_many_calls_at_once_all_get_their_answer(opponent: tuple[LyingPdp, Decider]) -> None:
+    _, decider = opponent
+    until = time.monotonic() + 10
+    asked = (decider.call(ALICE, ALICE_ID, checked(), CATALOG, until) for _ in range(400))
+    answers = await asyncio.gather(*asked)
+    assert all(isinstance(answer, Permit) for answer in answers)
 
 
 async def test_n5_without_a_hop_key_nothing_is_asked(tmp_path: Path) -> None:

@@ -36,6 +36,16 @@ MAX_RESOURCE_ID_BYTES: Final = 4096
 MAX_ATTRIBUTES_BYTES: Final = 16 << 10
 TRACEPARENT_CHARACTERS: Final = 55
 
+MAX_REASONS: Final = 256
+MAX_REASON_BYTES: Final = 256
+MAX_ERRORS: Final = 16
+MAX_OBLIGATIONS: Final = 16
+MAX_OBLIGATION_BYTES: Final = 256
+MAX_ADVICE: Final = 16
+MAX_ADVICE_BYTES: Final = 1024
+MAX_PROBLEMS: Final = 100
+MAX_PROBLEM_BYTES: Final = 2048
+
 _DECISION_ID: Final = re.compile(r"[0-9a-f]{32}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _ENTITY_TYPE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:::[A-Za-z_][A-Za-z0-9_]*)*")
@@ -56,6 +66,40 @@ def check_question(question: pb.Question, *, batch: bool) -> str | None:
         or _check_subject(question.subject)
         or _check_session(question.session)
         or _check_evaluations(question.evaluations, visibility=question.purpose == pb.PURPOSE_VISIBILITY)
+    )
+
+
+def check_answer(answer: pb.Answer) -> str | None:
+    """Give the first reason why a parsed answer may not be believed, or None. A revision is empty where none serves."""
+    if _has_unknown_fields(answer):
+        return "answer: unknown field"
+    if not _DECISION_ID.fullmatch(answer.decision_id):
+        return "decision_id: not 32 lower-case hex digits"
+    for digest in (answer.revision, answer.catalog_digest):
+        if digest and not _SHA256.fullmatch(digest):
+            return "revision or catalog_digest: not 64 lower-case hex digits"
+    return next((reason for result in answer.results if (reason := _check_result(result))), None)
+
+
+def check_revision(answer: pb.RevisionAnswer) -> str | None:
+    """The same for the answer about the revision in force."""
+    if _has_unknown_fields(answer):
+        return "revision answer: unknown field"
+    for digest in (answer.revision, answer.catalog_digest):
+        if (answer.ready or digest) and not _SHA256.fullmatch(digest):
+            return "revision or catalog_digest: not 64 lower-case hex digits"
+    return _check_texts("problems", answer.problems, MAX_PROBLEMS, MAX_PROBLEM_BYTES)
+
+
+def _check_result(result: pb.Result) -> str | None:
+    if _has_unknown_fields(result):
+        return "result: unknown field"
+    if len(result.errors) > MAX_ERRORS:
+        return f"errors: more than {MAX_ERRORS}"
+    return (
+        _check_texts("reasons", result.reasons, MAX_REASONS, MAX_REASON_BYTES)
+        or _check_texts("obligations", result.obligations, MAX_OBLIGATIONS, MAX_OBLIGATION_BYTES)
+        or _check_texts("advice", result.advice, MAX_ADVICE, MAX_ADVICE_BYTES)
     )
 
 

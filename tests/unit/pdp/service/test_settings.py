@@ -15,7 +15,7 @@ listen: 127.0.0.1:7351
 health: 127.0.0.1:7352
 policies: policies
 hop_key: run/hop.key
-limits: {deadline_ms: 500, concurrency: 64, message_bytes: 1310720}
+limits: {deadline_ms: 500, concurrency: 1024, message_bytes: 1310720}
 telemetry: {otlp_endpoint: ""}
 """
 
@@ -29,7 +29,7 @@ def write(tmp_path: Path, text: str) -> Path:
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     chosen = settings.load(write(tmp_path, GOOD))
     assert (chosen.policies, chosen.hop_key) == (tmp_path / "policies", tmp_path / "run" / "hop.key")
-    assert (chosen.listen, chosen.limits.concurrency) == ("127.0.0.1:7351", 64)
+    assert (chosen.listen, chosen.limits.concurrency) == ("127.0.0.1:7351", 1024)
 
 
 def test_an_address_of_the_command_line_stands_before_the_files(tmp_path: Path) -> None:

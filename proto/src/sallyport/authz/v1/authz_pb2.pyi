@@ -38,7 +38,7 @@ class _PurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Purpose.Value
     PURPOSE_CALL: _Purpose.ValueType  # 1
     """may this very call run?"""
     PURPOSE_VISIBILITY: _Purpose.ValueType  # 2
-    """may some call of this action be permitted? resource, input and session are ignored"""
+    """may some call of this action be permitted? without resource and input; session is ignored"""
 
 class Purpose(_Purpose, metaclass=_PurposeEnumTypeWrapper): ...
 
@@ -47,7 +47,7 @@ PURPOSE_UNSPECIFIED: Purpose.ValueType  # 0
 PURPOSE_CALL: Purpose.ValueType  # 1
 """may this very call run?"""
 PURPOSE_VISIBILITY: Purpose.ValueType  # 2
-"""may some call of this action be permitted? resource, input and session are ignored"""
+"""may some call of this action be permitted? without resource and input; session is ignored"""
 Global___Purpose: _TypeAlias = Purpose  # noqa: Y015
 
 class _Effect:
@@ -478,12 +478,13 @@ class Answer(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     CATALOG_DIGEST_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
+    """the question's"""
     revision: _builtins.str
     """SHA-256 of the policy directory in force, 64 hex digits; empty if none"""
     question_sha256: _builtins.bytes
     """of the question's bytes"""
     catalog_digest: _builtins.str
-    """the catalog that this PDP holds"""
+    """the catalog that this PDP holds, 64 hex digits; empty if none"""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___Result]: ...
     def __init__(
@@ -515,19 +516,19 @@ class Result(_message.Message):
     effect: Global___Effect.ValueType
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """ids (@id) of the policies that decided"""
+        """ids (@id) of the policies that decided, at most 256 of 1 to 256 bytes"""
 
     @_builtins.property
     def errors(self) -> _containers.RepeatedScalarFieldContainer[Global___ErrorCode.ValueType]:
-        """not empty: denied"""
+        """not empty: denied; at most 16"""
 
     @_builtins.property
     def obligations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """the union over all determining permits; an unknown one refuses"""
+        """the union over all determining permits, at most 16 of 1 to 256 bytes"""
 
     @_builtins.property
     def advice(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """texts for the caller, only where the tool is visible"""
+        """for the caller, only where the tool is visible; at most 16 of 1 to 1024 bytes"""
 
     def __init__(
         self,
@@ -556,13 +557,14 @@ class RevisionAnswer(_message.Message):
     CATALOG_DIGEST_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
     nonce: _builtins.bytes
+    """the request's"""
     ready: _builtins.bool
     """a valid policy set serves"""
     revision: _builtins.str
     catalog_digest: _builtins.str
     @_builtins.property
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """why not, one line each, for the operator's eyes"""
+        """why not, for the operator's eyes; at most 100 of 1 to 2048 bytes"""
 
     def __init__(
         self,

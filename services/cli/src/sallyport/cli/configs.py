@@ -14,7 +14,7 @@ listen: 127.0.0.1:7351        # gRPC, loopback only: the PDP never sees the netw
 health: 127.0.0.1:7352        # gRPC health checks
 policies: policies            # one flat directory: *.cedar, roles, agents, resources, catalog
 hop_key: run/hop.key          # made anew at each start; seals every question and answer
-limits: {deadline_ms: 500, concurrency: 64, message_bytes: 1310720}
+limits: {deadline_ms: 500, concurrency: 1024, message_bytes: 1310720}
 telemetry: {otlp_endpoint: ""}   # empty: no traces leave this process
 """
 

@@ -15,7 +15,14 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from sallyport.authz.v1 import authz_pb2 as pb
-from sallyport.contract.limits import MAX_BATCH_QUESTION_BYTES, MAX_EVALUATIONS, MAX_QUESTION_BYTES, check_question
+from sallyport.contract.limits import (
+    MAX_ADVICE,
+    MAX_BATCH_QUESTION_BYTES,
+    MAX_EVALUATIONS,
+    MAX_QUESTION_BYTES,
+    MAX_REASONS,
+    check_question,
+)
 from sallyport.pdp.model import Effect, ErrorCode, Json, Principal, Purpose, Query, Session, Verdict
 from sallyport.pdp.snapshot import Snapshot
 from sallyport.runtime import canonical_json, strict_json
@@ -133,10 +140,11 @@ def _object(data: bytes, what: str) -> dict[str, Json]:
 
 
 def _result(verdict: Verdict) -> pb.Result:
+    # Obligations are never cut: too many of them make the answer one that isn't sent, and so a denial.
     return pb.Result(
         effect=pb.Effect.ValueType(verdict.effect),
-        reasons=verdict.reasons,
+        reasons=verdict.reasons[:MAX_REASONS],
         errors=[pb.ErrorCode.ValueType(code) for code in verdict.errors],
         obligations=verdict.obligations,
-        advice=verdict.advice,
+        advice=verdict.advice[:MAX_ADVICE],
     )

@@ -13,11 +13,11 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2
 
-from sallyport.authz.v1 import authz_pb2, authz_pb2_grpc
+from sallyport.authz.v1 import authz_pb2
 from sallyport.contract.seal import HopKey
-from sallyport.pdp import hop
+from sallyport.pdp import hop, receive
 from sallyport.pdp.inforce import InForce
 from sallyport.pdp.service import AuthorizationService
 from sallyport.pdp.settings import PdpSettings
@@ -27,7 +27,8 @@ from sallyport.runtime.telemetry import Tracing
 SERVICE: Final = authz_pb2.DESCRIPTOR.services_by_name["AuthorizationService"].full_name
 DRAIN_SECONDS: Final = 2.0
 _HEALTH_BYTES: Final = 1024
-_HEALTH_CONCURRENCY: Final = 32
+_HEALTH_CONCURRENCY: Final = 256
+_PROBE_SECONDS: Final = 1.0
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 _log: Final = structlog.get_logger()
@@ -61,7 +62,11 @@ class Server:
         self.health = _bind(self._probes, self._settings.health, "health")
         # Only now: a second PDP on the same port must not take the key away from the first.
         self._serve(hop.issue(self._settings.hop_key))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probes)
+        methods: receive.Methods = {
+            "Check": (self._health.Check, health_pb2.HealthCheckRequest),
+            "Watch": (self._health.Watch, health_pb2.HealthCheckRequest),
+        }
+        self._probes.add_generic_rpc_handlers((receive.handlers(health.SERVICE_NAME, methods, _PROBE_SECONDS),))
         await self.refresh()
         await self._questions.start()
         await self._probes.start()
@@ -80,7 +85,12 @@ class Server:
     def _serve(self, key: HopKey) -> None:
         seconds = self._settings.limits.deadline_ms / 1000
         service = AuthorizationService(self._in_force, key, self._tracing, seconds=seconds)
-        authz_pb2_grpc.add_AuthorizationServiceServicer_to_server(service, self._questions)
+        methods: receive.Methods = {
+            "Evaluate": (service.Evaluate, authz_pb2.EvaluateRequest),
+            "EvaluateBatch": (service.EvaluateBatch, authz_pb2.EvaluateBatchRequest),
+            "GetRevision": (service.GetRevision, authz_pb2.GetRevisionRequest),
+        }
+        self._questions.add_generic_rpc_handlers((receive.handlers(SERVICE, methods, seconds),))
 
 
 async def run(settings: PdpSettings) -> None:
@@ -108,7 +118,6 @@ def _grpc_server(message_bytes: int, concurrency: int) -> grpc.aio.Server:
             ("grpc.max_receive_message_length", message_bytes),
             ("grpc.max_send_message_length", message_bytes),
             ("grpc.max_metadata_size", 8192),
-            ("grpc.max_concurrent_streams", concurrency),
         ),
         maximum_concurrent_rpcs=concurrency,
     )

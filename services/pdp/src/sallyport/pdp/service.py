@@ -18,7 +18,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.authz.v1 import authz_pb2_grpc as rpc
-from sallyport.contract.limits import NONCE_BYTES
+from sallyport.contract.limits import NONCE_BYTES, check_answer
 from sallyport.contract.seal import HopKey, Label
 from sallyport.pdp import question as contract
 from sallyport.pdp.decider import decide
@@ -106,6 +106,10 @@ class AuthorizationService(rpc.AuthorizationServiceServicer):
         with self._tracing.span("pdp.evaluate", envelope.traceparent):
             verdicts = await self._verdicts(snapshot, envelope, deadline)
         answer = contract.answer(envelope, payload, verdicts, snapshot)
+        wrong = check_answer(answer)
+        if wrong is not None:
+            _log.error("answer over a limit", decision_id=envelope.decision_id, why=wrong)
+            await _abort(context, grpc.StatusCode.INTERNAL)
         if time.monotonic() >= deadline:
             # Whoever asked has given up, so a permit would be one that nobody waits for.
             await _abort(context, grpc.StatusCode.DEADLINE_EXCEEDED)

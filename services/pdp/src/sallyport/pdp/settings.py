@@ -15,7 +15,7 @@ from sallyport.runtime.settings import ConfigPath, Settings, load_model
 
 class Limits(Settings):
     deadline_ms: int = Field(default=500, ge=1, le=10_000)
-    concurrency: int = Field(default=64, ge=1, le=4096)
+    concurrency: int = Field(default=1024, ge=1, le=4096)  # calls being received or answered
     message_bytes: int = Field(default=1_310_720, ge=MAX_BATCH_MESSAGE_BYTES, le=16 << 20)
 
 

@@ -130,8 +130,8 @@ async def run(settings: PepSettings, *, plain_http: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with assembled(settings) as rooms:
-        watch = asyncio.create_task(rooms.in_force.watch())
         mcp, manage = await _listen(settings, rooms, plain_http=plain_http)
+        watch = asyncio.create_task(rooms.in_force.watch())
         # Freezing what start-up left keeps the collector off it: a fifth of the tail latency otherwise.
         gc.collect()
         gc.freeze()

@@ -42,7 +42,7 @@ def _web_address(url: str) -> str:
     return url
 
 
-def _resource(url: str) -> str:
+def resource_url(url: str) -> str:
     """Clients look for our metadata by this path (RFC 9728 §3.1), so it is the one that is served."""
     if urlsplit(_web_address(url)).path != "/mcp":
         raise ValueError(f"{url!r} must end with /mcp after the host: that is the path served here")
@@ -203,7 +203,7 @@ class Telemetry(Settings):
 class PepSettings(Settings):
     listen: Listen
     management: Listen
-    resource: Annotated[str, AfterValidator(_resource)]  # who we are: the `aud` that a token must name
+    resource: Annotated[str, AfterValidator(resource_url)]  # who we are: the `aud` that a token must name
     tls: Tls
     pdp: Pdp
     policies: ConfigPath

@@ -18,7 +18,14 @@ from google.protobuf.message import DecodeError
 
 from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.authz.v1 import authz_pb2_grpc as rpc
-from sallyport.contract.limits import MAX_BATCH_MESSAGE_BYTES, check_question
+from sallyport.contract.limits import (
+    MAX_BATCH_MESSAGE_BYTES,
+    MAX_BATCH_QUESTION_BYTES,
+    MAX_QUESTION_BYTES,
+    check_answer,
+    check_question,
+    check_revision,
+)
 from sallyport.contract.seal import HopKeyError, HopKeyFile, Label
 
 # Without these the back-off after a PDP restart grows to minutes; a proxy variable must not move the line.
@@ -32,6 +39,9 @@ _OPTIONS: Final = (
     ("grpc.max_send_message_length", MAX_BATCH_MESSAGE_BYTES),
 )
 
+
+# More only queue in the PDP, whose places others need too; waiting here counts against the same deadline.
+_AT_ONCE: Final = 64
 
 _M = TypeVar("_M", pb.Answer, pb.RevisionAnswer)
 
@@ -54,6 +64,7 @@ class PdpClient:
     def __init__(self, address: str, hop_key: HopKeyFile) -> None:
         self._hop_key = hop_key
         self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self._places = asyncio.Semaphore(_AT_ONCE)
         self._stub = rpc.AuthorizationServiceStub(self._channel)
 
     async def close(self) -> None:
@@ -65,11 +76,14 @@ class PdpClient:
         if refused is not None:
             raise NoDecision(f"the question isn't one: {refused}")
         payload = question.SerializeToString(deterministic=True)
+        if len(payload) > (MAX_BATCH_QUESTION_BYTES if batch else MAX_QUESTION_BYTES):
+            raise NoDecision("the question isn't one: too large")
         if batch:
             raw = await self._sealed(self._send_batch, Label.BATCH_QUESTION, Label.BATCH_ANSWER, payload, timeout)
         else:
             raw = await self._sealed(self._send, Label.EVALUATE_QUESTION, Label.EVALUATE_ANSWER, payload, timeout)
         answer = _parse(pb.Answer(), raw)
+        _believable(check_answer(answer))
         _check_echo(question, payload, answer)
         return answer
 
@@ -80,6 +94,7 @@ class PdpClient:
         answer = _parse(pb.RevisionAnswer(), await self._sealed(self._send_revision, *labels, nonce, timeout))
         if not hmac.compare_digest(answer.nonce, nonce):
             raise NoDecision("PDP: the answer is to another question")
+        _believable(check_revision(answer))
         return answer
 
     async def _send(self, payload: bytes, mac: bytes, seconds: float) -> _Sealed:
@@ -96,7 +111,7 @@ class PdpClient:
             raise NoDecision("the deadline has passed")
         try:
             key = self._hop_key.current()
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds), self._places:
                 response = await send(payload, key.seal(asked, payload), seconds)
         except grpc.aio.AioRpcError as error:
             raise NoDecision(f"PDP: {error.code().name}") from None
@@ -114,7 +129,15 @@ def _parse(message: _M, raw: bytes) -> _M:
         message.ParseFromString(raw)
     except DecodeError:
         raise NoDecision("PDP: unreadable answer") from None
+    # Protobuf takes the last of two values and keeps what it doesn't know: such bytes have a second reading.
+    if message.SerializeToString(deterministic=True) != raw:
+        raise NoDecision("PDP: not the canonical encoding")
     return message
+
+
+def _believable(wrong: str | None) -> None:
+    if wrong is not None:
+        raise NoDecision(f"PDP: {wrong}")
 
 
 def _check_echo(question: pb.Question, payload: bytes, answer: pb.Answer) -> None:

@@ -1,0 +1,57 @@
+"""A deadline for receiving a question: gRPC counts a call from its headers on, and would wait for its message for ever.
+
+The methods are registered as taking a stream, which on the wire is the same as taking one message; the first is read
+within the deadline, and whoever sends none gives the place back (N26).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Protocol, TypeAlias
+
+import grpc
+import grpc.aio
+
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+Method: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
+
+
+class _Message(Protocol):
+    @classmethod
+    def FromString(cls, data: bytes) -> Any: ...  # noqa: N802 — protobuf's name
+
+
+Methods: TypeAlias = Mapping[str, tuple[Method, type[_Message]]]
+
+
+def handlers(service: str, methods: Methods, seconds: float) -> Any:
+    """A generic handler for `service`: method name -> (what answers it, its request's type)."""
+    return grpc.method_handlers_generic_handler(
+        service,
+        {
+            name: grpc.stream_unary_rpc_method_handler(
+                _within(method, seconds),
+                request_deserializer=request.FromString,
+                response_serializer=_serialize,
+            )
+            for name, (method, request) in methods.items()
+        },
+    )
+
+
+def _within(method: Method, seconds: float) -> Callable[[AsyncIterator[Any], Context], Awaitable[Any]]:
+    async def answer(messages: AsyncIterator[Any], context: Context) -> Any:
+        try:
+            async with asyncio.timeout(seconds):
+                message = await anext(messages)
+        except (TimeoutError, StopAsyncIteration):
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED)
+        return await method(message, context)
+
+    return answer
+
+
+def _serialize(message: Any) -> bytes:
+    data: bytes = message.SerializeToString()
+    return data
