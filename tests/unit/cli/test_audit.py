@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from sallyport.audit.record import KINDS
 from sallyport.cli.commands import audit
-from tests.support.laptop import here
+from tests.support.laptop import here, init
 
 
 def test_wrong_usage_of_verify_is_never_the_code_for_tampered(tmp_path: Path) -> None:
@@ -27,3 +30,52 @@ def test_details_are_one_line_each_whatever_they_hold() -> None:
         "  tool       a\\nb\\u001b[2J\\u009b\\u2028\\u007f",
         "  policies   none",
     ]
+
+
+@pytest.mark.parametrize("words", [(), ("--keys", "x.pub"), ("--export-checkpoint",)])
+def test_verify_of_no_directory_names_it_and_says_what_to_do(tmp_path: Path, words: tuple[str, ...]) -> None:
+    run = here("audit", "verify", *words, tmp_path / "nodir")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert f"{tmp_path / 'nodir'} is not a directory" in run.stderr
+    assert "next:" in run.stderr
+
+
+def test_verify_of_a_directory_without_a_record_says_what_to_do(tmp_path: Path) -> None:
+    run = here("audit", "verify", tmp_path)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "next:" in run.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--since", "yesterday"),
+        ("--since", "2026-11-21T09:00:00+01:00"),
+        ("--since", "2026-13"),
+        ("--since", ""),
+        ("--decision", ""),
+        ("--user", ""),
+        ("--kind", "bogus"),
+        ("--kind", "intent", "--kind", ""),
+    ],
+)
+def test_a_filter_that_can_take_nothing_is_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "audit").mkdir()
+    run = here("audit", "show", tmp_path, *words)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "next:" in run.stderr
+
+
+def test_an_unknown_kind_is_answered_with_those_there_are(tmp_path: Path) -> None:
+    run = here("audit", "show", tmp_path, "--kind", "bogus")
+    assert all(kind in run.stderr for kind in KINDS)
+
+
+@pytest.mark.parametrize("since", ["2026", "2026-11", "2026-11-21", "2026-11-21T09", "2026-11-21T09:30:00.123456Z"])
+def test_a_time_or_the_beginning_of_one_is_taken(tmp_path: Path, since: str) -> None:
+    (tmp_path / "audit").mkdir()
+    assert here("audit", "show", tmp_path, "--since", since).returncode == 0
+
+
+def test_a_new_directory_is_whole_or_says_why_not(tmp_path: Path) -> None:
+    assert "is not a directory" not in here("audit", "verify", init(tmp_path / "laptop")).stderr

@@ -7,6 +7,7 @@ import json
 import sqlite3
 import ssl
 import stat
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def mode(path: Path) -> int:
 
 def test_init_makes_every_path_that_the_design_names(made: Path) -> None:
     names = {entry.name for entry in made.iterdir()}
-    assert names == {"pep.yaml", "pdp.yaml", "catalog.yaml", "policies", "pki", "files", "data", "audit", "run"}
+    configs = {"pep.yaml", "pdp.yaml", "catalog.yaml", ".gitignore"}
+    assert names == configs | {"policies", "pki", "files", "data", "audit", "run"}
     assert (made / "catalog.yaml").is_symlink()
     assert (made / "catalog.yaml").read_bytes() == (made / "policies" / "catalog.yaml").read_bytes()
     assert not list((made / "audit").iterdir())
@@ -46,6 +48,14 @@ def test_n7_private_keys_are_their_owners_alone(made: Path) -> None:
     assert {mode(made / name) for name in ("pki", "audit", "run", "files", "data")} == {0o700}
     others = {path for path in (made / "pki").rglob("*") if path.is_file() and mode(path) & 0o077}
     assert {path.name for path in others} == {"ca.crt", "tls.crt", "jwks.json", "signing.pub"}
+
+
+def test_n7_inside_a_git_work_tree_no_key_is_offered_for_commit(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    init(tmp_path / "gate")
+    command = ["git", "-C", tmp_path, "status", "--porcelain", "--untracked-files=all"]
+    assert subprocess.run(command, check=True, capture_output=True).stdout == b""
+    assert (tmp_path / "gate" / ".gitignore").read_text().startswith("# ")
 
 
 def test_n7_two_directories_share_no_secret(made: Path, tmp_path: Path) -> None:
@@ -178,3 +188,19 @@ def test_a_policy_that_names_a_missing_tool_is_left_out(tmp_path: Path) -> None:
     names = {path.name for path in (tmp_path / "laptop" / "policies").iterdir()}
     assert "kept.cedar" in names
     assert "gone.cedar" not in names
+
+
+def test_the_file_in_the_way_is_the_one_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("mine")
+    for name in ("f", "f/x", "f/x/y"):
+        run = here("init", tmp_path / name)
+        assert run.returncode == 2
+        assert f"error: {tmp_path / 'f'} is a file" in run.stderr
+
+
+def test_a_place_where_nothing_can_be_made_is_said_in_words() -> None:
+    run = here("init", "/proc/x")
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "/proc/x can't be made" in run.stderr
+    assert "Errno" not in run.stderr
+    assert "next:" in run.stderr

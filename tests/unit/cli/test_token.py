@@ -114,3 +114,10 @@ def test_a_directory_that_init_did_not_make_is_named(tmp_path: Path) -> None:
     run = here("token", tmp_path, "--user", "alice", "--agent", "coding-bot")
     assert run.returncode == 2
     assert "sallyport init" in run.stderr
+
+
+@pytest.mark.parametrize("ttl", ["-5", "0"])
+def test_a_token_that_is_expired_when_made_is_refused(made: Path, ttl: str) -> None:
+    run = here("token", made, "--user", "alice", "--agent", "coding-bot", "--ttl", ttl)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "--ttl" in run.stderr

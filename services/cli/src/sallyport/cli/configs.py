@@ -1,4 +1,4 @@
-"""The two configuration files as `init` writes them: every setting stated, each with a word on what it is for."""
+"""The configuration files as `init` writes them: every setting stated, each with a word on what it is for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Final
 ISSUER: Final = "https://issuer.sallyport.test"
 RESOURCE: Final = "https://localhost:8443/mcp"
 MCP_PORT: Final = 8443
+
+GITIGNORE: Final = """\
+# This directory holds private keys: nothing of it belongs into a repository.
+*
+"""
 
 PDP: Final = """\
 # The policy decision point. Relative paths are relative to this file. An unknown key stops the start.

@@ -32,6 +32,10 @@ class Laptop:
         return self.root / "pdp.yaml"
 
     @property
+    def gitignore(self) -> Path:
+        return self.root / ".gitignore"
+
+    @property
     def policies(self) -> Path:
         return self.root / "policies"
 

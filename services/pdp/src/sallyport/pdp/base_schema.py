@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from cedarpy import Schema
 
 from sallyport.pdp.cedar_text import Token, blamed, tokens
+from sallyport.pdp.nesting import too_deep
 from sallyport.pdp.types import (
     BOOL,
     DATETIME,
@@ -82,6 +83,10 @@ SESSION = Record(
 
 def read(text: str) -> BaseSchema:
     """The checked base schema. Raises ConfigError with everything that the engine couldn't fill."""
+    deep = too_deep((token for token, _, _ in tokens(text)), angles=True)
+    if deep is not None:
+        message = "nests too deep; give the inner part a name of its own (`type X = …`), or make it flatter"
+        raise ConfigError([Problem(FILE, deep.line, deep.column, message)])
     try:
         normal = str(Schema.from_str(text))
     except ValueError as error:

@@ -10,7 +10,7 @@ _TOKEN = re.compile(
     r"""(?P<blank>\s+|//[^\r\n]*)
       | (?P<string>"(?:[^"\\]|\\.)*")
       | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
-      | (?P<sign>::|[0-9]+|.)""",
+      | (?P<sign>::|\|\||&&|[=!<>]=|[0-9]+|.)""",
     re.VERBOSE | re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|x([0-7][0-9A-Fa-f])|(.))", re.DOTALL)

@@ -11,6 +11,7 @@ import cedarpy
 from cedarpy import pst
 
 from sallyport.pdp.cedar_text import Statement, blamed, statements
+from sallyport.pdp.nesting import too_deep
 from sallyport.runtime.problems import Problem
 
 # An annotation with a typo would be silently without effect: `@obligations("mask")` masks nothing.
@@ -75,6 +76,11 @@ def nodes(root: object) -> Iterator[Any]:
 
 
 def _parse_one(statement: Statement, problems: list[Problem]) -> Policy | None:
+    deep = too_deep(statement.tokens)
+    if deep is not None:
+        message = "nests too deep, or chains too many operators; split it into several policies"
+        problems.append(Problem(statement.file, deep.line, deep.column, message))
+        return None
     try:
         tree = cedarpy.policies_to_pst(statement.text)
     except ValueError as error:

@@ -51,12 +51,20 @@ def _claim(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         occupied = any(directory.iterdir())
     except (FileExistsError, NotADirectoryError):
-        raise Complaint(f"{directory} is a file", "name a new directory: sallyport init DIR") from None
+        raise Complaint(f"{_file_in_the_way(directory)} is a file", "name a new directory") from None
+    except OSError as error:
+        raise Complaint(
+            f"{directory} can't be made: {error.strerror}", "name a directory in a place where you may write"
+        ) from None
     if occupied:
         raise Complaint(
             f"{directory} is not empty, and init overwrites nothing",
             f"name a new directory, or remove this one yourself: rm -r {directory}",
         )
+
+
+def _file_in_the_way(directory: Path) -> Path:
+    return next(path for path in (directory, *directory.parents) if path.exists())
 
 
 def _write_policies(laptop: Laptop, contents: Mapping[str, bytes]) -> None:
@@ -69,6 +77,7 @@ def _write_policies(laptop: Laptop, contents: Mapping[str, bytes]) -> None:
 def _write_configs(laptop: Laptop) -> None:
     for private in (laptop.pki, laptop.audit, laptop.run, laptop.files, laptop.database.parent):
         private.mkdir(mode=0o700)
+    laptop.gitignore.write_text(configs.GITIGNORE, encoding="utf-8")
     laptop.pep_config.write_text(configs.PEP, encoding="utf-8")
     laptop.pdp_config.write_text(configs.PDP, encoding="utf-8")
 

@@ -24,7 +24,7 @@ def token(
     role: Annotated[
         list[str] | None, typer.Option(help="A role; may be repeated.", show_default="the sample person's")
     ] = None,
-    ttl: Annotated[int, typer.Option(help="Seconds until it expires.")] = 300,
+    ttl: Annotated[int, typer.Option(min=1, help="Seconds until it expires.")] = 300,
     claim: Annotated[
         list[str] | None,
         typer.Option(

@@ -1,0 +1,123 @@
+"""A text that would overflow the parser's stack, and kill the PDP with it, never reaches the parser."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from sallyport.pdp import nesting
+from tests.support import policy_dir as sample
+from tests.support.policy_dir import complaint, snapshot
+
+# In a child, so that an overflow fails one test; its stack is an eighth of what the PDP's threads have.
+_CHILD = """
+import json, sys, threading
+from sallyport.pdp.load import load
+from sallyport.runtime.mounted_dir import Contents
+from sallyport.runtime.problems import ConfigError
+given = {name: text.encode() for name, text in json.load(sys.stdin).items()}
+def run():
+    try:
+        load(Contents(given, "r"))
+        print("accepted")
+    except ConfigError as error:
+        print(error)
+threading.stack_size(1 << 20)
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()
+"""
+
+
+def in_a_small_thread(**changes: Any) -> str:
+    """What loading says; fails if the process dies of it."""
+    given = json.dumps({name: data.decode() for name, data in sample.files(**changes).items()})
+    done = subprocess.run(  # noqa: S603 — our own interpreter and text
+        [sys.executable, "-c", _CHILD], input=given, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.returncode
+    return done.stdout
+
+
+def policies(condition: str) -> dict[str, str]:
+    text = f'@id("x")\nforbid (principal, action == Action::"read_file", resource)\nwhen {{\n{condition} }};'
+    return {**sample.POLICIES, "x.cedar": text}
+
+
+def shapes(n: int) -> dict[str, str]:
+    return {
+        "parens": "(" * n + "true" + ")" * n,
+        "open": "(" * n,
+        "sets": "[" * n + "1" + "]" * n + " == [1]",
+        "records": "{a:" * n + "1" + "}" * n + " == {a: 1}",
+        "calls": "[1].contains(" * n + "1" + ")" * n,
+        "or": " || ".join(["true"] * (n + 1)),
+        "and": "&&".join(["context.input.path == principal.user_id"] * (n + 1)),
+        "sums": "+".join(["1"] * (n + 1)) + " == 1",
+        "minus": "-".join(["1"] * (n + 1)) + " == 1",
+        "products": "*".join(["1"] * (n + 1)) + " == 1",
+        "not": "!" * n + "true",
+        "else": "if true then true else " * n + "true",
+        "if": "if " * n + "true" + " then true else true" * n,
+        "then": "if true then " * n + "true" + " else true" * n,
+        "steps": "context" + ".a" * n,
+        "index": "context" + '["a"]' * n,
+        "has": "context has a" + ".a" * n,
+        "clauses": "true }" + " when { context.input.path == principal.user_id }" * n + " when { true",
+        "both": "(true || " * (n // 2) + "true" + ")" * (n // 2),
+    }
+
+
+@pytest.mark.parametrize("shape", shapes(1))
+def test_a_deep_policy_is_refused_with_its_place(shape: str) -> None:
+    told = complaint(policies=policies(shapes(3000)[shape]))
+    assert "x.cedar:4:" in told
+    assert "nests too deep" in told
+    assert "split it" in told
+
+
+def test_a_deep_policy_costs_no_stack() -> None:
+    for shape in ("parens", "or", "both"):
+        assert "nests too deep" in in_a_small_thread(policies=policies(shapes(1500)[shape]))
+
+
+@pytest.mark.parametrize("shape", ["parens", "sets", "records", "calls", "or", "and", "if", "steps", "clauses", "both"])
+def test_what_is_just_not_too_deep_fits_a_small_stack(shape: str) -> None:
+    for n in range(nesting.MAX_DEPTH, 0, -1):
+        text = shapes(n)[shape]
+        if "nests too deep" not in complaint_or_nothing(text):
+            in_a_small_thread(policies=policies(text))
+            return
+    raise AssertionError("everything is too deep")
+
+
+def complaint_or_nothing(condition: str) -> str:
+    from sallyport.pdp.cedar_text import statements
+
+    [statement] = statements(policies(condition)["x.cedar"], "x.cedar")
+    return "nests too deep" if nesting.too_deep(statement.tokens) else ""
+
+
+def test_breadth_is_no_depth() -> None:
+    terms = " || ".join(f'context.input.path == "{n}"' for n in range(60))
+    names = ", ".join(f'"{n}"' for n in range(5000))
+    snapshot(policies=policies(f'({terms}) && [{names}].contains(context.input.path) && "((((" != "||"'))
+
+
+@pytest.mark.parametrize(("left", "right"), [("Set<", ">"), ("{a: ", "}")])
+def test_a_deep_base_schema_is_refused_with_its_place(left: str, right: str) -> None:
+    base = sample.BASE + "type Deep = " + left * 5000 + "Long" + right * 5000 + ";\n"
+    told = complaint(base=base)
+    assert f"base.cedarschema:{sample.BASE.count(chr(10)) + 1}:" in told
+    assert "nests too deep" in told
+
+
+def test_a_deep_input_schema_leaves_the_deep_part_out() -> None:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(24):
+        schema = {"type": "object", "additionalProperties": False, "properties": {"a": schema}}
+    assert in_a_small_thread(tools=[*sample.TOOLS, sample.tool("deep", input=schema)]) == "accepted\n"
