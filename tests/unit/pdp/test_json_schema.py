@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sallyport.pdp.json_schema import MAX_DEPTH, TooLargeError, record_type
+from sallyport.pdp.json_schema import MAX_DEPTH, MalformedError, TooLargeError, record_type
 from sallyport.pdp.types import render
 
 
@@ -135,3 +135,19 @@ def test_a_root_with_patterns_leaves_every_property_out() -> None:
     record = record_type({"type": "object", "properties": {"a": {"type": "string"}}, "patternProperties": {"b": {}}})
     assert not record.fields
     assert record.left_out == {"a"}
+
+
+@pytest.mark.parametrize("rest", [None, True, {}, {"type": "string"}])
+def test_an_object_is_closed_only_where_undeclared_properties_are_refused(rest: Any) -> None:
+    """A schema for the undeclared ones lets them in, so `has` of one must not be taken for false."""
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    assert record_type(schema if rest is None else {**schema, "additionalProperties": rest}).open
+    assert not record_type({**schema, "additionalProperties": False}).open
+
+
+@pytest.mark.parametrize("required", [5, None, True, "a", {"a": 1}, [5], [["a"]]])
+def test_a_malformed_required_is_refused(required: Any) -> None:
+    inner = {"type": "object", "properties": {"a": {"type": "string"}}, "required": required}
+    for schema in (inner, {"type": "object", "properties": {"p": inner}}):
+        with pytest.raises(MalformedError, match="required"):
+            record_type(schema)

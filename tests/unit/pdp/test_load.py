@@ -12,6 +12,7 @@ from sallyport.pdp.load import NEEDED, load
 from sallyport.pdp.model import Effect
 from sallyport.pdp.snapshot import Store
 from sallyport.runtime import mounted_dir
+from sallyport.runtime.problems import ConfigError
 from tests.support import policy_dir as sample
 from tests.support.policy_dir import complaint, contents, files, problems, snapshot
 
@@ -147,6 +148,26 @@ def test_a_tool_on_an_unknown_type_or_org_is_refused_with_its_place() -> None:
     told = problems(tools=[*sample.TOOLS[1:], *tools], policies={"isolation.cedar": sample.ISOLATION})
     assert [problem.subject for problem in told] == ["read_file", "read_file"]
     assert all(problem.line > 1 for problem in told)
+
+
+@pytest.mark.parametrize("keyword", ["required", "properties", "$defs", "type", "items", "$ref", "enum", "minimum"])
+@pytest.mark.parametrize("value", [5, None, True, "x", [], [None], [[1]], {"a": 5}, -1.5])
+def test_a_malformed_input_schema_is_refused_with_its_place_or_left_out(keyword: str, value: Any) -> None:
+    """Whatever stands in a schema, the answer is a place or a snapshot, never a bare TypeError."""
+    part = {"type": "object", "properties": {"a": {"type": "number"}}, keyword: value}
+    schema = {"type": "object", "properties": {"p": part, "q": {keyword: value}}}
+    try:
+        snapshot(tools=[*sample.TOOLS, sample.tool("odd", input=schema)])
+    except ConfigError as error:
+        assert all(problem.file == "catalog.yaml" and problem.line > 1 for problem in error.problems)
+
+
+def test_a_malformed_required_is_refused_with_its_place() -> None:
+    wrong = sample.tool("odd", input={"type": "object", "properties": {"a": {"type": "string"}}, "required": 5})
+    [told] = problems(tools=[*sample.TOOLS, wrong])
+    assert (told.file, told.subject) == ("catalog.yaml", "odd")
+    assert told.line > 1
+    assert "`required` must be a list" in told.message
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sallyport.pdp import nesting
+from sallyport.pdp.cedar_text import statements
 from tests.support import policy_dir as sample
 from tests.support.policy_dir import complaint, snapshot
 
@@ -89,17 +90,11 @@ def test_a_deep_policy_costs_no_stack() -> None:
 def test_what_is_just_not_too_deep_fits_a_small_stack(shape: str) -> None:
     for n in range(nesting.MAX_DEPTH, 0, -1):
         text = shapes(n)[shape]
-        if "nests too deep" not in complaint_or_nothing(text):
+        [statement] = statements(policies(text)["x.cedar"], "x.cedar")
+        if nesting.too_deep(statement.tokens) is None:
             in_a_small_thread(policies=policies(text))
             return
     raise AssertionError("everything is too deep")
-
-
-def complaint_or_nothing(condition: str) -> str:
-    from sallyport.pdp.cedar_text import statements
-
-    [statement] = statements(policies(condition)["x.cedar"], "x.cedar")
-    return "nests too deep" if nesting.too_deep(statement.tokens) else ""
 
 
 def test_breadth_is_no_depth() -> None:
@@ -117,7 +112,9 @@ def test_a_deep_base_schema_is_refused_with_its_place(left: str, right: str) -> 
 
 
 def test_a_deep_input_schema_leaves_the_deep_part_out() -> None:
-    schema: dict[str, Any] = {"type": "string"}
-    for _ in range(24):
-        schema = {"type": "object", "additionalProperties": False, "properties": {"a": schema}}
+    closed = {"type": "object", "additionalProperties": False}
+    definitions: dict[str, Any] = {"d0": {"type": "string"}}
+    for n in range(1, 400):
+        definitions[f"d{n}"] = {**closed, "properties": {"a": {"$ref": f"#/$defs/d{n - 1}"}}}
+    schema = {**closed, "$defs": definitions, "properties": {"a": {"$ref": "#/$defs/d399"}}}
     assert in_a_small_thread(tools=[*sample.TOOLS, sample.tool("deep", input=schema)]) == "accepted\n"

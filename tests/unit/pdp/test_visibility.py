@@ -73,6 +73,35 @@ def test_n9_without_a_permit_that_may_match_a_tool_is_hidden(permit: str, expect
 
 
 @pytest.mark.parametrize(
+    ("text", "action", "target"),
+    [
+        ('permit (principal, action, resource) when { Table::"orders".environment == "staging" };', "query", ("Table", "orders")),
+        ('permit (principal, action, resource == Table::"orders") when { Table::"orders".org == principal.org };', "query", ("Table", "orders")),
+        ('permit (principal, action, resource); forbid (principal, action == Action::"status", resource) unless { Tool::"status".orgs.contains(principal.org) };', "status", ("Tool", "status")),
+        ('permit (principal, action == Action::"query", resource) when { Action::"query" in Action::"group:read_only" };', "query", ("Table", "orders")),
+    ],
+)  # fmt: skip
+def test_n9_a_condition_on_another_entity_hides_nothing_that_may_be_called(
+    text: str, action: str, target: tuple[str, str]
+) -> None:
+    named = "\n".join(f'@id("p{n}") {part};' for n, part in enumerate(text.rstrip(";").split("; ")))
+    held = snapshot(policies={"x.cedar": named})
+    verdict = ask(held, action, target, {"path": "orders"})
+    assert verdict.effect is Effect.DENY or sees(held, action)
+    assert sees(held, action)
+
+
+def test_n9_anothers_forbid_does_not_hide_this_tool() -> None:
+    other = sample.tool("other")
+    held = snapshot(
+        tools=[*sample.TOOLS, other],
+        policies=policy(ALL + '\n@id("f") forbid (principal, action, resource == Tool::"other");'),
+    )
+    assert sees(held, "status")
+    assert not sees(held, "other")
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"roles": ()},
@@ -141,6 +170,8 @@ CONDITIONS = [
     "when { true }",
     "when { false }",
     'when { action == Action::"read_file" }',
+    'when { Action::"read_file" in Action::"group:read_only" }',
+    'unless { Tool::"status".orgs.contains(principal.org) }',
     "when { resource is File }",
 ]
 CONDITION = st.sampled_from(CONDITIONS)

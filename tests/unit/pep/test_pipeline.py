@@ -125,6 +125,32 @@ async def test_a_client_that_hangs_up_is_refused_once_and_nothing_is_called_lost
     assert added[0]["reason"] in {"denied", "cancelled", "no_decision"}
 
 
+async def test_a_hang_up_while_a_refusal_is_written_neither_doubles_it_nor_counts_it_lost(
+    opened: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = opened.rooms.recorder._writer
+    real, queued, lost = writer.record, asyncio.Event(), []
+
+    def slow(kind: str, fields: dict[str, Any]) -> asyncio.Future[Any]:
+        real(kind, fields)
+        queued.set()
+        return asyncio.get_running_loop().create_future()  # the flush takes longer than the client has patience
+
+    monkeypatch.setattr(writer, "record", slow)
+    monkeypatch.setattr(writer, "count_lost", lost.append)
+    before = len(opened.records())
+    task = asyncio.create_task(opened.pipeline.handle(opened.call("read_file", BOBS)))
+    await queued.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+    monkeypatch.undo()
+    await settled(opened)
+    added = [record for record in opened.records()[before:] if record["kind"] == "refusal"]
+    assert [record["reason"] for record in added] == ["denied", "fence"]
+    assert not lost
+
+
 @pytest.mark.parametrize("error", [asyncio.CancelledError, ValueError, MemoryError])
 async def test_n6_a_broken_listing_leaves_no_intent_without_outcome(error: type[BaseException], opened: Gate) -> None:
     for point in range(20):

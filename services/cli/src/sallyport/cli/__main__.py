@@ -40,15 +40,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.show(complaint)
         return complaint.code
     except ConfigError as error:
-        console.show(Complaint(str(error), "mend that file, then check it with: sallyport policy check"))
+        console.show(Complaint(str(error), "mend that file; a policy set is checked with: " + console.command("policy", "check", "DIR")))
         return Exit.USAGE
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away: nothing is left to say
         return Exit.FAILED
     except OSError as error:
-        console.show(Complaint(str(error), "check that the path exists, is yours, and its disk has room"))
+        console.show(Complaint(_said(error), "check that the path exists, is yours, and its disk has room"))
         return Exit.FAILED
     return Exit.OK
+
+
+def _said(error: OSError) -> str:
+    """Without the errno: it tells an operator nothing."""
+    return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from sallyport.cli import console
 from sallyport.cli.complaint import Complaint, Exit
 from sallyport.cli.laptop import Laptop
 from sallyport.runtime import atomic_file, strict_json
@@ -37,7 +38,7 @@ def read(laptop: Laptop) -> Endpoint:
     except FileNotFoundError:
         raise Complaint(
             f"Sallyport isn't running on {laptop.root}: there is no run/endpoint.json",
-            f"start it in another terminal: sallyport up {laptop.root}",
+            f"start it in another terminal: {console.command('up', laptop.root)}",
             Exit.UNAVAILABLE,
         ) from None
     match strict_json.parse(data):
@@ -51,5 +52,5 @@ def read(laptop: Laptop) -> Endpoint:
             return Endpoint(mcp_url, management_url, pdp_address, ca_file, pep, pdp)
         case _:
             raise Complaint(
-                f"{laptop.endpoint} is not what `up` writes", "stop `sallyport up`, remove that file, and start again"
+                f"{laptop.endpoint} is not what `up` writes", "stop `up`, remove that file, and start `up` again"
             )

@@ -13,7 +13,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sallyport.cli import pki, settings
+from sallyport.cli import console, pki, settings
 from sallyport.cli.complaint import Complaint
 from sallyport.cli.laptop import Laptop
 from sallyport.cli.people import PEOPLE
@@ -75,5 +75,5 @@ def _claims(issuing: settings.Issuing, identity: Identity) -> dict[str, Any]:
 def _key(laptop: Laptop) -> ec.EllipticCurvePrivateKey:
     key = serialization.load_pem_private_key(atomic_file.read_private(laptop.issuer_key), None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise Complaint(f"{laptop.issuer_key} is not a P-256 key", "make a new directory: sallyport init DIR")
+        raise Complaint(f"{laptop.issuer_key} is not a P-256 key", f"make a new directory: {console.command('init', 'DIR')}")
     return key

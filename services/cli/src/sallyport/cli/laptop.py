@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sallyport.cli import console
 from sallyport.cli.complaint import Complaint
 
 
@@ -19,7 +20,7 @@ class Laptop:
         if not laptop.pep_config.is_file() or not laptop.pdp_config.is_file():
             raise Complaint(
                 f"{directory} is not a Sallyport directory: it has no pep.yaml and pdp.yaml",
-                f"make one with: sallyport init {directory}",
+                f"make one with: {console.command('init', directory)}",
             )
         return laptop
 

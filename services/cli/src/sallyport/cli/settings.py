@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from sallyport.cli import console
 from sallyport.cli.complaint import Complaint
 from sallyport.cli.laptop import Laptop
 from sallyport.runtime import strict_yaml
@@ -28,7 +29,7 @@ def issuing(laptop: Laptop) -> Issuing:
                     return Issuing(issuer, resource)
     raise Complaint(
         f"{laptop.pep_config} names no `resource`, or not exactly one issuer with `jwks: {_JWKS}`",
-        "put both back as `sallyport init` writes them; tokens are signed with that issuer's key",
+        f"put both back as `{console.command('init', 'DIR')}` writes them; tokens are signed with that issuer's key",
     )
 
 

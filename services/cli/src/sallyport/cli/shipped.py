@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from sallyport.cli import console
 from sallyport.cli.complaint import Complaint
 from sallyport.contract.catalog import Catalog
 from sallyport.runtime import mounted_dir, settings
 
+_INIT: Final = console.command("init", "DIR", "--policies", "PATH")
 _HERE: Final = Path(__file__).resolve().parent
 _CHECKOUT: Final = _HERE.parents[4] / "policies"  # services/cli/src/sallyport/cli -> the repository's root
 _PACKAGED: Final = _HERE / "policies"
@@ -24,7 +26,7 @@ def find() -> Path:
             return place
     raise Complaint(
         f"the shipped policies are not there: neither {_CHECKOUT} nor {_PACKAGED}",
-        "name a policy directory yourself: sallyport init DIR --policies PATH",
+        f"name a policy directory yourself: {_INIT}",
     )
 
 
@@ -35,7 +37,7 @@ def read(place: Path) -> tuple[Mapping[str, bytes], tuple[str, ...]]:
     """
     files = mounted_dir.read(place).files
     if "catalog.yaml" not in files:
-        raise Complaint(f"{place} has no catalog.yaml", "name a whole policy set: sallyport init DIR --policies PATH")
+        raise Complaint(f"{place} has no catalog.yaml", f"name a whole policy set: {_INIT}")
     catalog = settings.load_model(Catalog, files["catalog.yaml"], "catalog.yaml")
     left_out = tuple(sorted(name for name, data in files.items() if _names_a_missing_tool(name, data, catalog)))
     return {name: data for name, data in files.items() if name not in left_out}, left_out

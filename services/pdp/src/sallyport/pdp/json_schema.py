@@ -29,6 +29,10 @@ class TooLargeError(ValueError):
     """The schema has more nodes than a policy could sensibly name."""
 
 
+class MalformedError(ValueError):
+    """A keyword holds what JSON Schema doesn't allow there, so nobody can tell what the schema admits."""
+
+
 @dataclass(slots=True)
 class _Walk:
     definitions: Mapping[str, Any]
@@ -42,7 +46,9 @@ class _Walk:
 
 
 def record_type(schema: Any) -> Record:
-    """The type of a tool's arguments; always a record, if only an empty one. Raises TooLargeError."""
+    """The type of a tool's arguments; always a record, if only an empty one. Raises TooLargeError or
+    MalformedError.
+    """
     if not isinstance(schema, Mapping):
         return Record({}, open=True)
     definitions = schema.get("$defs", {})
@@ -143,6 +149,8 @@ def _object(schema: Mapping[str, Any], walk: _Walk) -> CedarType | None:
     if not isinstance(properties, Mapping) or not properties or "patternProperties" in schema:
         return None
     required = schema.get("required", [])
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        raise MalformedError("`required` must be a list of property names")
     fields: dict[str, Field] = {}
     for name, subschema in properties.items():
         typed = None if name in RESERVED else _faithful(subschema, walk.deeper())

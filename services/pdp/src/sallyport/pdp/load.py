@@ -113,6 +113,8 @@ class _Loader:
                 inputs[tool.name] = json_schema.record_type(tool.input)
             except json_schema.TooLargeError as error:
                 complaints.append(("input", f"the input schema is too large: {error}"))
+            except json_schema.MalformedError as error:
+                complaints.append(("input", f"the input schema is no JSON Schema: {error}"))
             self.problems += [
                 Problem(CATALOG, *document.position(["tools", at, key]), f"tool {tool.name}: {message}", tool.name)
                 for key, message in complaints

@@ -20,6 +20,7 @@ from sallyport.pdp.roles import Role, closure
 CACHED = 1024
 Uid = tuple[str, str]  # type, id
 Entity = dict[str, Any]
+_AT_HAND = frozenset({"Role", "User", "Agent", "AgentGroup", "Org", "Compound"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,9 @@ class _Conditions:
 
 
 def _asks_principal_alone(policy: Policy) -> bool:
+    """No other variable, and no entity but those at hand here: of a Table or an Action nothing is known."""
+    if any(str(uid.type) not in _AT_HAND for uid in pst.entity_uids(policy.node.clauses)):
+        return False
     return all(node.name == "principal" for node in nodes(policy.node.clauses) if isinstance(node, pst.Var))
 
 

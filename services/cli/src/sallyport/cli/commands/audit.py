@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -13,11 +16,15 @@ import typer
 
 from sallyport.audit import show as view
 from sallyport.audit import verify as verifier
-from sallyport.audit.record import Record, escape
+from sallyport.audit.record import KINDS, Record, escape
+from sallyport.cli import console
 from sallyport.cli.complaint import Complaint, Exit
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+_EARLIEST: Final = "0001-01-01T00:00:00.000000Z"
+_ALL_KINDS: Final = ", ".join(sorted(KINDS))
 _DETAILS: Final = (
     ("compound_id", "who"),
     ("org", "org"),
@@ -51,6 +58,7 @@ def verify(context: typer.Context) -> None:
 
     Exit code: 0 whole, 1 wrong usage, 2 tampered, 3 torn or unclosed, 4 a stream missing.
     """
+    _require_record(context.args)
     raise typer.Exit(verifier.main(context.args))
 
 
@@ -61,30 +69,82 @@ def show(
         Format | None,
         typer.Option("--format", help="How to print.", show_default="line, or all there is on --decision"),
     ] = None,
-    decision: Annotated[str, typer.Option(metavar="ID", help="Only this decision.", show_default=False)] = "",
+    decision: Annotated[str | None, typer.Option(metavar="ID", help="Only this decision.", show_default=False)] = None,
     kind: Annotated[
         list[str] | None, typer.Option(help="intent, refusal, outcome, ...; may be repeated.", show_default=False)
     ] = None,
-    since: Annotated[str, typer.Option(metavar="TIME", help="UTC, such as 2026-11-21T09.", show_default=False)] = "",
-    user: Annotated[str, typer.Option(help="Only this user.", show_default=False)] = "",
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="UTC, such as 2026-11-21T09.", show_default=False)
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="Only this user.", show_default=False)] = None,
 ) -> None:
     """Print what was decided. The record isn't checked here; `verify` does that."""
-    if not directory.is_dir():
-        raise Complaint(f"{directory} is not a directory", "name one made by `sallyport init`")
-    chosen = view.Filter(decision, _kinds(kind, how, decision), since, user)
+    _require_directory(directory, Exit.USAGE)
+    _require_text(decision, "--decision", "an id, as a refusal or `audit show` prints it")
+    _require_text(user, "--user", "a user, such as alice")
+    chosen = view.Filter(decision or "", _kinds(kind, how, decision), _since(since), user or "")
     found = list(view.records(directory, chosen))
     if decision and not found:
         raise Complaint(
             f"no record of decision {decision} in {directory}",
-            f"look at all of them: sallyport audit show {directory}",
+            f"look at all of them: {console.command('audit', 'show', directory)}",
             Exit.FAILED,
         )
     for text in _lines(found, how, whole=bool(decision)):
         sys.stdout.write(text + "\n")
 
 
-def _kinds(kind: list[str] | None, how: Format | None, decision: str) -> frozenset[str]:
+def _require_record(words: list[str]) -> None:
+    """What the verifier can't help with: no such directory, or no keys in it. All else is the verifier's to say."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("directory", type=Path, nargs="?")
+    parser.add_argument("--keys", nargs="?", action="append")
+    parser.add_argument("--checkpoint", nargs="?")
+    given, _ = parser.parse_known_args(words)
+    if given.directory is None:
+        return
+    _require_directory(given.directory, Exit.FAILED)
+    keys = verifier.locate(given.directory)[1] / "pki" / "audit"
+    if not given.keys and not keys.is_dir():
+        raise Complaint(
+            f"there are no public keys to verify {given.directory} with: {keys} is not there",
+            "name a directory made by `sallyport init`, or the keys: --keys PATH",
+            Exit.FAILED,
+        )
+
+
+def _require_directory(directory: Path, code: Exit) -> None:
+    if not directory.is_dir():
+        next_step = f"name one made by `{console.command('init', 'DIR')}`, or its audit directory"
+        raise Complaint(f"{directory} is not a directory", next_step, code)
+
+
+def _require_text(value: str | None, option: str, what: str) -> None:
+    if value is not None and not value:
+        raise Complaint(f"{option} is empty", f"give {what}, or leave {option} out")
+
+
+def _since(text: str | None) -> str:
+    """The time without its Z, so that it compares as a prefix; refused unless some time begins with it."""
+    if text is None:
+        return ""
+    begun = text.removesuffix("Z")
+    whole = begun + _EARLIEST[len(begun) :]
+    try:
+        if not begun or not _TIME.fullmatch(whole):
+            raise ValueError(text)
+        datetime.fromisoformat(whole)
+    except ValueError:
+        raise Complaint(
+            f"--since {text!r} is no UTC time", "write 2026-11-21, 2026-11-21T09 or 2026-11-21T09:30:00Z"
+        ) from None
+    return begun
+
+
+def _kinds(kind: list[str] | None, how: Format | None, decision: str | None) -> frozenset[str]:
     """What isn't asked for otherwise: the decisions, or everything for a machine and about one decision."""
+    if unknown := set(kind or ()) - KINDS:
+        raise Complaint(f"--kind: there is no {', '.join(sorted(map(repr, unknown)))}", f"one of: {_ALL_KINDS}")
     return frozenset(kind or (() if how is Format.JSON or decision else view.DECISIONS))
 
 

@@ -93,7 +93,8 @@ def _advise(laptop: Laptop, refused: Refused, *, unavailable: bool) -> None:
         console.err.print(f"  effect:   {refused.data['effect']} (the tool had begun)")
     if refused.decision_id:
         console.err.print(f"  decision: {refused.decision_id}")
-        console.err.print(f"  next:     sallyport audit show {laptop.root} --decision {refused.decision_id}")
+        why = console.command("audit", "show", laptop.root, "--decision", refused.decision_id)
+        console.err.print(f"  next:     {why}")
     elif unavailable:
         console.err.print(f"  next:     see {laptop.run}/pep.log and pdp.log")
 
@@ -103,6 +104,6 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def _show_unreachable(laptop: Laptop, unreachable: Unreachable) -> int:
-    next_step = f"is `sallyport up {laptop.root}` still running? Its log: {laptop.run}/pep.log"
+    next_step = f"is `{console.command('up', laptop.root)}` still running? Its log: {laptop.run}/pep.log"
     console.show(Complaint(f"no answer from the PEP ({unreachable.reason})", next_step))
     return Exit.UNAVAILABLE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,7 +60,7 @@ def _claim(directory: Path) -> None:
     if occupied:
         raise Complaint(
             f"{directory} is not empty, and init overwrites nothing",
-            f"name a new directory, or remove this one yourself: rm -r {directory}",
+            f"name a new directory, or remove this one yourself: rm -r {shlex.quote(str(directory))}",
         )
 
 
@@ -93,4 +94,4 @@ def _show(directory: Path) -> None:
     console.out.print(Text(f"made {directory}", style="bold"))
     for name, meaning in rows:
         console.out.print(Text(f"  {name:<24}", style="cyan").append(meaning, style="default"))
-    console.out.print(f"next: sallyport up {directory}")
+    console.out.print(f"next: {console.command('up', directory)}")

@@ -114,7 +114,7 @@ def _warn_if_not_ready(plan: Plan, ca_file: str) -> None:
     for reason in reasons:
         console.warn(f"not ready, every call is refused: {reason}")
     if reasons:
-        check = f"sallyport policy check {plan.laptop.root}"
+        check = console.command("policy", "check", plan.laptop.root)
         console.err.print(f"  next: run `{check}`, mend what it says, and start again")
 
 
