@@ -7,7 +7,5 @@ trap 'rm -rf "$fresh"' EXIT
 .venv/bin/python -m grpc_tools.protoc -I proto --python_out="$fresh" --grpc_python_out="$fresh" \
   --plugin=protoc-gen-mypy=.venv/bin/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=.venv/bin/protoc-gen-mypy_grpc \
   --mypy_out=quiet:"$fresh" --mypy_grpc_out=quiet:"$fresh" proto/sallyport/authz/v1/authz.proto
-for file in "$fresh"/sallyport/authz/v1/*; do
-  cmp "$file" "proto/src/sallyport/authz/v1/$(basename "$file")" ||
-    { echo "the committed contract is stale: run make proto and commit" >&2; exit 1; }
-done
+diff -r --exclude=__pycache__ "$fresh/sallyport/authz" proto/src/sallyport/authz >&2 ||
+  { echo "the committed contract isn't what proto/ generates: run make proto and commit" >&2; exit 1; }

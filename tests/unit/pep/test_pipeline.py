@@ -129,7 +129,8 @@ async def test_a_hang_up_while_a_refusal_is_written_neither_doubles_it_nor_count
     opened: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = opened.rooms.recorder._writer
-    real, queued, lost = writer.record, asyncio.Event(), []
+    real, queued = writer.record, asyncio.Event()
+    lost: list[str] = []
 
     def slow(kind: str, fields: dict[str, Any]) -> asyncio.Future[Any]:
         real(kind, fields)
