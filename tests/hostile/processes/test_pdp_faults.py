@@ -39,11 +39,18 @@ def connection(running: Up) -> Connection:
     return Connection(running.endpoint, laptop.token(running.directory))
 
 
-async def refused_in_time(caller: Connection) -> None:
+async def ordinary(caller: Connection) -> float:
+    """Seconds that a permitted call takes on this machine now: what a busy one adds to everything."""
+    started = time.monotonic()
+    assert permitted(await caller.call(*READ))
+    return time.monotonic() - started
+
+
+async def refused_in_time(caller: Connection, besides: float) -> None:
+    """`besides` is what an ordinary call takes; the PDP's part of it has the deadline and a fifth more."""
     started = time.monotonic()
     answer = await caller.call(*READ)
-    # The allowance beyond deadline + 20 % is for two busy cores, not for the product.
-    assert time.monotonic() - started < DEADLINE * 1.2 + 0.3
+    assert time.monotonic() - started < DEADLINE * 1.2 + 2 * besides
     assert unavailable(answer), answer
     assert answer["error"]["message"] == "authorization unavailable"
 
@@ -56,11 +63,11 @@ async def permitted_within(caller: Connection, seconds: float) -> None:
 
 async def test_a_stopped_pdp_refuses_every_call_and_a_continued_one_permits_at_once(own: Up) -> None:
     async with connection(own) as caller:
-        assert permitted(await caller.call(*READ))
+        besides = max([await ordinary(caller) for _ in range(5)])
         os.kill(own.endpoint.pdp, signal.SIGSTOP)
         try:
             for _ in range(3):
-                await refused_in_time(caller)
+                await refused_in_time(caller, besides)
         finally:
             os.kill(own.endpoint.pdp, signal.SIGCONT)
         await permitted_within(caller, 1.0)
@@ -68,19 +75,19 @@ async def test_a_stopped_pdp_refuses_every_call_and_a_continued_one_permits_at_o
 
 async def test_a_killed_pdp_refuses_every_call_and_an_impostor_on_its_port_changes_nothing(own: Up) -> None:
     async with connection(own) as caller:
-        assert permitted(await caller.call(*READ))
+        besides = max([await ordinary(caller) for _ in range(5)])
         address = own.endpoint.pdp_address
         os.kill(own.endpoint.pdp, signal.SIGKILL)
         await asyncio.to_thread(own.until, "pdp")
         for _ in range(3):
-            await refused_in_time(caller)
+            await refused_in_time(caller, besides)
         impostor = LyingPdp(HopKey.generate())
         async with listening(impostor, address):
             since = time.monotonic()
             while not impostor.asked:  # until the PEP has met the impostor
-                await refused_in_time(caller)
+                await refused_in_time(caller, besides)
                 assert time.monotonic() - since < 5
-            await refused_in_time(caller)
+            await refused_in_time(caller, besides)
 
 
 async def test_calls_work_again_within_a_second_of_the_pdps_return_without_a_restart_of_the_pep(
