@@ -178,3 +178,13 @@ async def test_every_problem_of_a_broken_set_is_told_with_file_and_line(tmp_path
     assert any("files.cedar:" in line for line in state.problems)
     assert any("agent_ceiling.cedar:" in line for line in state.problems)
     assert list(answer.results[0].errors) == [pb.ERROR_CODE_NO_POLICIES]
+
+
+async def test_a_later_evaluation_without_an_input_has_the_first_ones(tmp_path: Path) -> None:
+    refs = [f"File::alice/{number}-{'x' * 300}.txt" for number in range(64)]
+    asked = question(*(evaluation("read_file", ref, path="alice/notes.txt") for ref in refs))
+    for item in asked.evaluations[1:]:
+        item.ClearField("input")
+    async with running(tmp_path) as pdp:
+        answer = await pdp.ask_batch(asked)
+    assert [result.effect for result in answer.results] == [pb.EFFECT_PERMIT] * 64

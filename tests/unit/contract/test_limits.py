@@ -204,3 +204,12 @@ def test_a_reason_holds_no_value() -> None:
 def test_a_message_has_room_for_the_largest_question_and_its_seal() -> None:
     request = pb.EvaluateBatchRequest(question=b"x" * limits.MAX_BATCH_QUESTION_BYTES, mac=b"x" * limits.MAC_BYTES)
     assert request.ByteSize() <= limits.MAX_BATCH_MESSAGE_BYTES
+
+
+def test_only_the_first_evaluation_of_a_call_must_bring_an_input() -> None:
+    question = _question()
+    question.evaluations.add().CopyFrom(question.evaluations[0])
+    question.evaluations[1].ClearField("input")
+    assert check_question(question, batch=True) is None
+    question.evaluations[0].ClearField("input")
+    assert "input" in (check_question(question, batch=True) or "")

@@ -141,11 +141,11 @@ def _check_session(session: pb.Session) -> str | None:
 
 
 def _check_evaluations(evaluations: Iterable[pb.Evaluation], *, visibility: bool) -> str | None:
-    for evaluation in evaluations:
+    for number, evaluation in enumerate(evaluations):
         if _has_unknown_fields(evaluation):
             return "evaluation: unknown field"
         reason = _check_text("action", evaluation.action, MAX_ACTION_BYTES)
-        reason = reason or (_check_bare(evaluation) if visibility else _check_call(evaluation))
+        reason = reason or (_check_bare(evaluation) if visibility else _check_call(evaluation, first=not number))
         if reason:
             return reason
     return None
@@ -157,7 +157,7 @@ def _check_bare(evaluation: pb.Evaluation) -> str | None:
     return "input: present in a question of visibility" if evaluation.input else None
 
 
-def _check_call(evaluation: pb.Evaluation) -> str | None:
+def _check_call(evaluation: pb.Evaluation, *, first: bool) -> str | None:
     if not evaluation.HasField("resource"):
         return "resource: missing"
     resource = evaluation.resource
@@ -172,7 +172,7 @@ def _check_call(evaluation: pb.Evaluation) -> str | None:
             if resource.attributes
             else None
         )
-        or _check_object("input", evaluation.input, MAX_INPUT_BYTES)
+        or (_check_object("input", evaluation.input, MAX_INPUT_BYTES) if first or evaluation.input else None)
     )
 
 

@@ -420,7 +420,7 @@ class Evaluation(_message.Message):
     action: _builtins.str
     """a tool's name as it is, or a method: "tools/list"; 1 to 128 bytes"""
     input: _builtins.bytes
-    """the judged arguments, a canonical JSON object, at most 192 KiB; empty for visibility"""
+    """the judged arguments, a canonical JSON object, at most 192 KiB; empty for visibility, and in a"""
     @_builtins.property
     def resource(self) -> Global___Resource:
         """absent for visibility"""

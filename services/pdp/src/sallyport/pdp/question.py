@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -90,7 +90,7 @@ def _asked(question: pb.Question, payload: bytes, *, batch: bool) -> Asked | str
         return "not the canonical encoding"
     try:
         purpose = Purpose(question.purpose)
-        queries = tuple(_query(item, _session(question.session), purpose) for item in question.evaluations)
+        queries = tuple(_queries(question, purpose))
     except ValueError as error:
         return str(error)
     return Asked(_principal(question.subject), purpose, question.catalog_digest, queries)
@@ -115,16 +115,26 @@ def _session(session: pb.Session) -> Session:
     )
 
 
-def _query(evaluation: pb.Evaluation, session: Session, purpose: Purpose) -> Query:
+def _queries(question: pb.Question, purpose: Purpose) -> Iterator[Query]:
+    """An evaluation of a call without an input of its own has the first one's; it is parsed once."""
+    session = _session(question.session)
     if purpose is Purpose.VISIBILITY:
-        return Query(evaluation.action)
+        yield from (Query(evaluation.action) for evaluation in question.evaluations)
+        return
+    first = _object(question.evaluations[0].input, "input")
+    for number, evaluation in enumerate(question.evaluations):
+        own = number and evaluation.input
+        yield _query(evaluation, session, _object(evaluation.input, "input") if own else first)
+
+
+def _query(evaluation: pb.Evaluation, session: Session, arguments: dict[str, Json]) -> Query:
     resource = evaluation.resource
     return Query(
         action=evaluation.action,
         resource_type=resource.type,
         resource_id=resource.id,
         resource_attributes=_object(resource.attributes, "attributes") if resource.attributes else {},
-        input=_object(evaluation.input, "input"),
+        input=arguments,
         session=session,
     )
 

@@ -22,7 +22,9 @@ def about_call(
     for item in resolved:
         attributes = canonical_json.encode(dict(item.attributes)) if item.attributes else b""
         resource = pb.Resource(type=item.ref.type, id=item.ref.id, attributes=attributes)
-        question.evaluations.append(pb.Evaluation(action=call.name, resource=resource, input=call.canonical))
+        # Once is enough: 64 times the same arguments would be more than a question may hold.
+        arguments = b"" if question.evaluations else call.canonical
+        question.evaluations.append(pb.Evaluation(action=call.name, resource=resource, input=arguments))
     return question
 
 

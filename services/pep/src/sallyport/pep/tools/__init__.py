@@ -13,7 +13,17 @@ from sallyport.pep.tools.hosted import HostedCall, HostedTool, Registry, ToolFai
 from sallyport.pep.tools.pool import PoolBusy
 from sallyport.runtime import canonical_json
 
-__all__ = ["NAMES", "CallMismatch", "CatalogSource", "PermitLike", "PoolBusy", "Registry", "ToolFailure", "Tools", "release"]
+__all__ = [
+    "NAMES",
+    "CallMismatch",
+    "CatalogSource",
+    "PermitLike",
+    "PoolBusy",
+    "Registry",
+    "ToolFailure",
+    "Tools",
+    "release",
+]
 
 # What `app.hosted` registers, known without opening a file or a database.
 NAMES: Final = frozenset({"list_files", "read_file", "write_file", "delete_file", "database_query", "describe_table"})
