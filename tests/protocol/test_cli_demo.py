@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -38,6 +39,28 @@ def test_piped_it_is_plain_and_fits_a_screen(played: subprocess.CompletedProcess
     assert len(both.splitlines()) <= 38
 
 
+def test_the_next_steps_of_a_kept_demo_can_be_typed(played: subprocess.CompletedProcess[str], kept: Path) -> None:
+    (line,) = [line for line in played.stdout.splitlines() if "audit show" in line]
+    words = shlex.split(line)
+    asked = here(*words[1:])
+    assert asked.returncode == 0, line
+    assert "denied" in asked.stdout
+    assert "salaries" in asked.stdout
+    again = [line for line in played.stdout.splitlines() if f"sallyport up {kept}" in line]
+    assert len(again) == 1
+
+
+def test_without_keep_nothing_is_said_of_a_directory_that_is_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = init(tmp_path / "laptop")
+    with up(directory, "--no-restart") as running:
+        assert scenes.tricked(Laptop(directory), running.endpoint)
+    said = capsys.readouterr().out
+    assert "audit show" not in said
+    assert "demo --keep DIR" in said
+
+
 def test_it_shows_neither_bobs_file_nor_a_salary(played: subprocess.CompletedProcess[str]) -> None:
     assert samples.FILES["bob/private.txt"].strip() not in played.stdout
     assert samples.CANARY not in played.stdout
@@ -60,7 +83,7 @@ def test_what_does_not_go_as_told_fails_each_scene(tmp_path: Path, capsys: pytes
 
 
 def test_one_scene_that_fails_fails_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "_play", lambda _directory: False)
+    monkeypatch.setattr(demo, "_play", lambda _directory, _keep: False)
     run = here("demo", "--keep", tmp_path)
     assert run.returncode == 1
     assert "NOT as told" in run.stdout

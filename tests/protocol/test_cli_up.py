@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -181,6 +182,39 @@ def test_a_taken_default_port_is_replaced_and_said(fresh: Path) -> None:
             assert f":{taken}/" not in running.endpoint.mcp_url
         finally:
             running.stop()
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in sockets]
+
+
+def test_every_port_that_the_files_name_is_used_if_it_is_free(fresh: Path) -> None:
+    mcp, management, pdp, health = free_ports(4)
+    named = {"8443": mcp, "8444": management, "7351": pdp, "7352": health}
+    for config in (fresh / "pep.yaml", fresh / "pdp.yaml"):
+        text = config.read_text()
+        for before, after in named.items():
+            text = text.replace(f": 127.0.0.1:{before}", f": 127.0.0.1:{after}")
+        config.write_text(text)
+    with socket.create_server(("127.0.0.1", management)):
+        running = start(fresh, "--no-restart", port=None)
+        try:
+            running.until(f"port {management} of pep.yaml (management) is taken, taking ")
+            running.until("Ctrl-C stops both")
+            found = running.endpoint
+        finally:
+            running.stop()
+    assert (found.mcp_url, found.pdp_address) == (f"https://127.0.0.1:{mcp}/mcp", f"127.0.0.1:{pdp}")
+    assert f":{management}" not in found.management_url
+    assert "".join(running.said).count("warning") == 1
+
+
+def test_up_says_what_tokens_must_be_for(sallyport: Up) -> None:  # noqa: F811
+    (line,) = [line for line in sallyport.said if "audience" in line]
+    assert "https://localhost:8443/mcp" in line
+    assert "`resource` in pep.yaml" in line
 
 
 def test_a_broken_configuration_ends_up_with_file_line_and_advice(fresh: Path) -> None:

@@ -53,7 +53,7 @@ def test_n7_private_keys_are_their_owners_alone(made: Path) -> None:
 def test_n7_inside_a_git_work_tree_no_key_is_offered_for_commit(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     init(tmp_path / "gate")
-    command = ["git", "-C", tmp_path, "status", "--porcelain", "--untracked-files=all"]
+    command = ["git", "-C", str(tmp_path), "status", "--porcelain", "--untracked-files=all"]
     assert subprocess.run(command, check=True, capture_output=True).stdout == b""
     assert (tmp_path / "gate" / ".gitignore").read_text().startswith("# ")
 

@@ -40,7 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.show(complaint)
         return complaint.code
     except ConfigError as error:
-        console.show(Complaint(str(error), "mend that file; a policy set is checked with: " + console.command("policy", "check", "DIR")))
+        console.show(
+            Complaint(
+                str(error), "mend that file; a policy set is checked with: " + console.command("policy", "check", "DIR")
+            )
+        )
         return Exit.USAGE
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away: nothing is left to say

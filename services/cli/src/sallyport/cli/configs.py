@@ -15,6 +15,7 @@ GITIGNORE: Final = """\
 
 PDP: Final = """\
 # The policy decision point. Relative paths are relative to this file. An unknown key stops the start.
+# `sallyport up` serves these ports on 127.0.0.1 alone, and other ones where they are taken.
 listen: 127.0.0.1:7351        # gRPC, loopback only: the PDP never sees the network
 health: 127.0.0.1:7352        # gRPC health checks
 policies: policies            # one flat directory: *.cedar, roles, agents, resources, catalog
@@ -26,9 +27,10 @@ telemetry: {otlp_endpoint: ""}   # empty: no traces leave this process
 PEP: Final = f"""\
 # The policy enforcement point: the MCP server. Relative paths are relative to this file.
 # An unknown key stops the start.
+# `sallyport up` serves these ports on 127.0.0.1 alone, and other ones where they are taken.
 listen: 127.0.0.1:{MCP_PORT}
 management: 127.0.0.1:8444    # readiness and metrics, never for clients
-resource: {RESOURCE}   # who we are: the `aud` that a token must name
+resource: {RESOURCE}   # who we are, whatever the port: the `aud` that a token must name
 tls:
   certificate: pki/server/tls.crt
   key: pki/server/tls.key

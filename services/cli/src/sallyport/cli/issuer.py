@@ -75,5 +75,7 @@ def _claims(issuing: settings.Issuing, identity: Identity) -> dict[str, Any]:
 def _key(laptop: Laptop) -> ec.EllipticCurvePrivateKey:
     key = serialization.load_pem_private_key(atomic_file.read_private(laptop.issuer_key), None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise Complaint(f"{laptop.issuer_key} is not a P-256 key", f"make a new directory: {console.command('init', 'DIR')}")
+        raise Complaint(
+            f"{laptop.issuer_key} is not a P-256 key", f"make a new directory: {console.command('init', 'DIR')}"
+        )
     return key

@@ -36,14 +36,17 @@ def own_file(laptop: Laptop, here: Endpoint) -> bool:
     return True
 
 
-def tricked(laptop: Laptop, here: Endpoint) -> bool:
-    """A file's owner and a table's class decide, not what the agent was talked into."""
+def tricked(laptop: Laptop, here: Endpoint, kept: Path | None = None) -> bool:
+    """A file's owner and a table's class decide, not what the agent was talked into. `kept`: the directory, if it outlives us."""
     console.out.print()
     _title("2", "The same agent, tricked by a text it read, goes for what isn't Alice's.")
     first = _denied(laptop, here, "read_file", {"path": "bob/private.txt"})
     second = _denied(laptop, here, "database_query", {"table": "salaries"})
-    _line("next", "bold", "ask why: sallyport audit show DIR --decision ID")
-    return first and second
+    if kept is None:
+        _next("keep all of this, and ask why:", console.command("demo", "--keep", "DIR"))
+    elif second:
+        _next("ask why:", console.command("audit", "show", kept, "--decision", second))
+    return bool(first and second)
 
 
 def tampered(laptop: Laptop) -> bool:
@@ -66,19 +69,22 @@ def tampered(laptop: Laptop) -> bool:
     return True
 
 
-def _denied(laptop: Laptop, here: Endpoint, tool: str, arguments: Mapping[str, str]) -> bool:
+def _denied(laptop: Laptop, here: Endpoint, tool: str, arguments: Mapping[str, str]) -> str:
+    """The decision's id; empty if it didn't go as told."""
     outcome, seen = _call(laptop, here, tool, arguments)
     if not isinstance(outcome, mcp_call.Refused) or outcome.code != _DENIED or not outcome.decision_id:
-        return _unexpected(f"a denial was told, but: {outcome}")
+        _unexpected(f"a denial was told, but: {outcome}")
+        return ""
     _line("DENIED", "red", f"decision {outcome.decision_id}")
     if seen is None or seen.permitted or seen.id != outcome.decision_id:
-        return _unexpected(f"the audit should have a denial with this decision id, but: {seen}")
+        _unexpected(f"the audit should have a denial with this decision id, but: {seen}")
+        return ""
     _line(
         "audit",
         "cyan",
         f"denied by policy {', '.join(seen.policies)}" if seen.policies else "no policy permits it, so it is denied",
     )
-    return True
+    return seen.id
 
 
 def _call(
@@ -114,6 +120,12 @@ def _line(label: str, style: str, text: str) -> None:
     console.out.print(Text(f"   {label:<21}", style=style).append(first, style="not bold default"))
     for line in more:
         console.out.print(f"{'':<24}{line}")
+
+
+def _next(text: str, command: str) -> None:
+    """The command on a line of its own, never wrapped: it is there to be copied."""
+    _line("next", "bold", text)
+    console.out.print(f"   {command}")
 
 
 def _unexpected(text: str) -> bool:

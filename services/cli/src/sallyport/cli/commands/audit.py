@@ -130,15 +130,17 @@ def _since(text: str | None) -> str:
         return ""
     begun = text.removesuffix("Z")
     whole = begun + _EARLIEST[len(begun) :]
-    try:
-        if not begun or not _TIME.fullmatch(whole):
-            raise ValueError(text)
-        datetime.fromisoformat(whole)
-    except ValueError:
-        raise Complaint(
-            f"--since {text!r} is no UTC time", "write 2026-11-21, 2026-11-21T09 or 2026-11-21T09:30:00Z"
-        ) from None
+    if not begun or not _is_time(whole):
+        raise Complaint(f"--since {text!r} is no UTC time", "write 2026-11-21, 2026-11-21T09 or 2026-11-21T09:30:00Z")
     return begun
+
+
+def _is_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return _TIME.fullmatch(text) is not None
 
 
 def _kinds(kind: list[str] | None, how: Format | None, decision: str | None) -> frozenset[str]:

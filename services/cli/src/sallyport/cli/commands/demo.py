@@ -34,12 +34,12 @@ def demo(
     Everything happens in a throw-away directory. Exit code 0 only if every scene goes as told.
     """
     with _directory(keep) as directory:
-        told = _play(directory, kept=keep is not None)
+        told = _play(directory, keep)
     _epilogue(keep, told=told)
     raise typer.Exit(Exit.OK if told else Exit.FAILED)
 
 
-def _play(directory: Path, *, kept: bool) -> bool:
+def _play(directory: Path, keep: Path | None) -> bool:
     from sallyport.cli import scenes  # noqa: PLC0415 — the MCP SDK in it takes most of a second to import
 
     console.step("setting up keys, policies and sample data in a new directory ...")
@@ -49,7 +49,7 @@ def _play(directory: Path, *, kept: bool) -> bool:
     with _running(laptop):
         here = endpoint.read(laptop)
         console.step("")
-        told = [scenes.own_file(laptop, here), scenes.tricked(laptop, here, kept=kept)]
+        told = [scenes.own_file(laptop, here), scenes.tricked(laptop, here, keep)]
     told.append(scenes.tampered(laptop))
     return all(told)
 
@@ -61,7 +61,7 @@ def _epilogue(keep: Path | None, *, told: bool) -> None:
     directory = keep or Path("DIR")
     console.out.print(Text("All three went as told.", style="bold green"))
     start = () if keep else (console.command("init", directory),)
-    again = (console.command("up", directory), "in another terminal:")
+    again = (console.command("up", directory), "# and in another terminal:")
     ask = (directory, "--as", "alice/coding-bot", "read_file", f"path={next(iter(samples.FILES))}")
     console.out.print("Your turn:")
     for line in (*start, *again, console.command("call", *ask)):

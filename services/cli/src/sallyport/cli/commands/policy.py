@@ -70,7 +70,7 @@ def _complain(place: Path, problems: Collection[Problem]) -> NoReturn:
         console.err.print(Text(str(problem), style="red"))
     raise Complaint(
         f"{place}: {len(problems)} problem{'' if len(problems) == 1 else 's'}; this set would be refused",
-        "mend the lines above, then check again: a PDP that starts with this set refuses every call",
+        "mend the lines above, then check again: a gate that starts with this set refuses every call",
     )
 
 
@@ -107,5 +107,8 @@ def _policies(directory: Path) -> Path:
     inside = directory / "policies"
     place = inside if inside.is_dir() else directory
     if not place.is_dir():
-        raise Complaint(f"{directory} is not a directory", f"name a policy directory, or one made by `{console.command('init', 'DIR')}`")
+        raise Complaint(
+            f"{directory} is not a directory",
+            f"name a policy directory, or one made by `{console.command('init', 'DIR')}`",
+        )
     return place

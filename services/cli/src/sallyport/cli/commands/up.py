@@ -18,7 +18,7 @@ from sallyport.cli import console, endpoint, ports, readiness
 from sallyport.cli.complaint import Complaint, Exit
 from sallyport.cli.laptop import Laptop
 from sallyport.cli.service import Died, Service
-from sallyport.cli.settings import listen_port
+from sallyport.cli.settings import listen_port, named_port, resource
 from sallyport.cli.supervisor import Supervisor
 from sallyport.runtime import atomic_file
 
@@ -32,6 +32,7 @@ class Plan:
     management: int
     pdp: int
     health: int
+    resource: str
     plain_http: bool
 
     @property
@@ -64,7 +65,9 @@ def up(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Made by `sallyport init`.")],
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Port of the MCP server; 0 takes any free one.", show_default="pep.yaml's"),
+        typer.Option(
+            min=0, max=65535, help="Port of the MCP server; 0 takes any free ones.", show_default="pep.yaml's"
+        ),
     ] = None,
     plain_http: Annotated[
         bool, typer.Option("--plain-http", help="No TLS; the PEP allows it on loopback only.")
@@ -104,6 +107,7 @@ def _announce(plan: Plan, pdp: Service, pep: Service) -> None:
     endpoint.write(plan.laptop, here)
     console.out.print(Text("up: ", style="bold green").append(plan.mcp_url, style="not bold default"))
     console.out.print(f"    endpoint {plan.laptop.endpoint}")
+    console.out.print(f"    audience {plan.resource} (`resource` in pep.yaml: what tokens must be for)")
     console.out.print(f"    logs     {plan.laptop.run}/pdp.log, pep.log")
     _warn_if_not_ready(plan, ca_file)
     console.out.print("    Ctrl-C stops both")
@@ -121,7 +125,22 @@ def _warn_if_not_ready(plan: Plan, ca_file: str) -> None:
 def _plan(laptop: Laptop, port: int | None, *, plain_http: bool) -> Plan:
     taken: set[int] = set()
     mcp = _mcp_port(laptop, port, taken)
-    return Plan(laptop, mcp, ports.free(taken), ports.free(taken), ports.free(taken), plain_http)
+    named = ((laptop.pep_config, "management"), (laptop.pdp_config, "listen"), (laptop.pdp_config, "health"))
+    # --port 0 is for many at once: whatever the files name would be everybody's.
+    management, pdp, health = (ports.free(taken) if port == 0 else _port(config, key, taken) for config, key in named)
+    return Plan(laptop, mcp, management, pdp, health, resource(laptop), plain_http)
+
+
+def _port(config: Path, key: str, taken: set[int]) -> int:
+    """What the file names, if it is free."""
+    wanted = named_port(config, key)
+    if wanted and wanted not in taken and ports.is_free(wanted):
+        taken.add(wanted)
+        return wanted
+    chosen = ports.free(taken)
+    if wanted:
+        console.warn(f"port {wanted} of {config.name} ({key}) is taken, taking {chosen}")
+    return chosen
 
 
 def _mcp_port(laptop: Laptop, port: int | None, taken: set[int]) -> int:
