@@ -26,6 +26,8 @@ INPUT: dict[str, Any] = {
         },
         "whole": {"type": "object", "additionalProperties": False, "properties": {"a": {"type": "string"}}},
         "open": {"type": "object", "properties": {"a": {"type": "string"}}},
+        "argv": {"type": "array", "uniqueItems": True, "items": {"type": "string"}},
+        "rows": {"type": "array", "items": {"type": "array", "items": {"type": "string"}}},
     },
 }
 TOOLS = [*sample.TOOLS, sample.tool("send", "write", input=INPUT), sample.tool("post", "write", input=sample.PATH)]
@@ -55,6 +57,11 @@ def policies(condition: str, scope: str = 'action == Action::"send"') -> dict[st
         "{a: context.input has any}.a",
         "context has inputs",
         "context.session has nothing",
+        "context.session has risk && context.input has risk",
+        "context.session has any || context.input has place && context.input.place has now",
+        "(if true then {a: context.session} else {a: context.session}).a has any",
+        "context.input has whole.to",
+        "context.input has whole.a && context.input has place.a",
         'context.input.to like "*" || context.input has any',
     ],
 )  # fmt: skip
@@ -71,10 +78,49 @@ def test_a_property_that_never_reaches_a_policy_may_not_be_named(condition: str)
         "context.input has open && {a: context.input.open} == {a: {}}",
         'context.input has place && [context.input.place].contains({city: "x"})',
         'context.input == {to: "x"}',
+        '{city: "x"} == context.input.place',
+        '{city: "x"} != context.input.place',
+        '{a: [context.input.place]}.a == [{city: "x"}]',
+        '(if principal.user_id == "x" then [context.input.place] else [context.input.place]) == [{city: "x"}]',
+        '(if principal.user_id == "x" then {city: "x"} else context.input.place) == {city: "x"}',
+        '(if principal.user_id == "x" then context.input.place else {city: "x"}) == {city: "x"}',
+        '{a: [context.input.place]}.a.contains({city: "x"})',
+        '[{city: "x"}].contains(context.input.place)',
+        '[[{city: "x"}]].contains({a: [context.input.place]}.a)',
+        '[context.input.place].containsAll([{city: "x"}])',
+        '[context.input.place].containsAny([{city: "x"}])',
+        '[{city: "x"}].containsAll([context.input.place])',
+        '[{city: "x"}].containsAny([context.input.place])',
+        '[{a: [[context.input.place]]}] == [{a: [[{city: "x"}]]}]',
+        '{a: {b: [context.input.place]}}.a == {b: [{city: "x"}]}',
     ],
 )  # fmt: skip
 def test_an_object_that_loses_parts_on_the_way_may_not_be_compared(condition: str) -> None:
-    assert "compares an object" in complaint(tools=TOOLS, policies=policies(condition))
+    guarded = condition if "has" in condition else f"context.input has place && {condition}"
+    assert "compares an object" in complaint(tools=TOOLS, policies=policies(guarded))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        'context.input.argv == ["rm", "-i", "old"]',
+        '["rm", "-i", "old"] != context.input.argv',
+        "context.input.argv == context.input.argv",
+        '{a: context.input.argv} == {a: ["x"]}',
+        '{a: context.input.argv}.a == ["x"]',
+        '[context.input.argv].contains(["x"])',
+        '[["x"]].contains(context.input.argv)',
+        '(if principal.user_id == "x" then ["x"] else context.input.argv) == ["x"]',
+        'context.input has rows && context.input.rows.contains(["x"])',
+        'context.input has rows && context.input.rows.containsAny([["x"]])',
+        'context.input has rows && [["x"]].containsAll(context.input.rows)',
+    ],
+)  # fmt: skip
+def test_an_array_may_not_be_compared_as_a_whole(condition: str) -> None:
+    """Its order and its repetitions are lost: `rm -i old` and `old -i rm` are one set."""
+    told = complaint(tools=TOOLS, policies=policies(f"context.input has argv && {condition}"))
+    assert "compares an array of send" in told
+    assert "containsAll" in told
 
 
 @pytest.mark.parametrize(
@@ -84,8 +130,13 @@ def test_an_object_that_loses_parts_on_the_way_may_not_be_compared(condition: st
         "context.input has whole && context.input.whole has a",
         "context.input has whole && context.input.whole == context.input.whole",
         'context.input has tags && context.input.tags.contains("x")',
+        "context.input has place.city",
         'context.input has place && context.input.place.city == "x"',
         "context.session has risk && context.session.risk > 5",
+        'context.input has argv && context.input.argv.containsAll(["x"]) && !context.input.argv.isEmpty()',
+        "context.input has argv && context.input has tags && context.input.argv.containsAny(context.input.tags)",
+        '[context.input.to] == ["x"] && ["x", "y"].contains(context.input.to) && {a: [context.input.to]}.a == ["x"]',
+        "context.input has whole && [context.input.whole].contains(context.input.whole)",
         'resource.orgs.contains(principal.org) && principal.user_id == "x"',
     ],
 )  # fmt: skip

@@ -12,7 +12,7 @@ from sallyport.pdp.load import NEEDED, load
 from sallyport.pdp.model import Effect
 from sallyport.pdp.snapshot import Store
 from sallyport.runtime import mounted_dir
-from sallyport.runtime.problems import ConfigError
+from sallyport.runtime.problems import ConfigError, Problem
 from tests.support import policy_dir as sample
 from tests.support.policy_dir import complaint, contents, files, problems, snapshot
 
@@ -125,12 +125,23 @@ def test_one_broken_file_hides_no_problem_of_another() -> None:
         ('@id("x")\nforbid (principal, action == Action::"read_file", resource)\nwhen { resource.nothing };', "x.cedar:3:17", "nothing"),
         ('@id("x")\nforbid (principal, action == Action::"query", resource)\nwhen { resource.owner == "a" };', "x.cedar:3:17", "optional"),
         ('@id("x")\nforbid (principal, action == Action::"read_file", resource is Table);', "x.cedar:1:1", "applicable"),
+        ('@id("x")\nforbid (principal, action, resource)\nwhen { resource has enviroment };', "x.cedar:3:17", "did you mean 'environment'?"),
+        ('@id("x")\nforbid (principal, action, resource)\nwhen { principal has rols };', "x.cedar:3:18", "no principal"),
+        ('@id("x")\nforbid (principal, action, resource is File)\nwhen { resource has environment };', "x.cedar:3:17", "there are: org, owner"),
+        ('@id("x")\nforbid (principal, action == Action::"status", resource)\nwhen { resource has owner };', "x.cedar:3:17", "no resource"),
     ],
 )  # fmt: skip
 def test_a_bad_policy_is_refused_with_its_place(text: str, place: str, words: str) -> None:
     told = with_policy(text)
     assert f"{place}: " in told
     assert words in told
+
+
+@pytest.mark.parametrize("scope", ["resource", "resource is Table", 'resource == Table::"orders"'])
+def test_an_attribute_that_some_type_in_scope_has_may_be_asked_for(scope: str) -> None:
+    condition = 'resource has environment && resource.environment == "x" && principal has scopes'
+    text = f'@id("x")\nforbid (principal, action, {scope}) when {{ {condition} }};'
+    snapshot(policies={**sample.POLICIES, "x.cedar": text})
 
 
 def test_a_policy_file_that_is_no_utf8_is_refused() -> None:
@@ -156,10 +167,12 @@ def test_a_malformed_input_schema_is_refused_with_its_place_or_left_out(keyword:
     """Whatever stands in a schema, the answer is a place or a snapshot, never a bare TypeError."""
     part = {"type": "object", "properties": {"a": {"type": "number"}}, keyword: value}
     schema = {"type": "object", "properties": {"p": part, "q": {keyword: value}}}
+    told: tuple[Problem, ...] = ()
     try:
         snapshot(tools=[*sample.TOOLS, sample.tool("odd", input=schema)])
     except ConfigError as error:
-        assert all(problem.file == "catalog.yaml" and problem.line > 1 for problem in error.problems)
+        told = error.problems
+    assert all(problem.file == "catalog.yaml" and problem.line > 1 for problem in told)
 
 
 def test_a_malformed_required_is_refused_with_its_place() -> None:

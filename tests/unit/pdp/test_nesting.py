@@ -37,7 +37,7 @@ thread.join()
 def in_a_small_thread(**changes: Any) -> str:
     """What loading says; fails if the process dies of it."""
     given = json.dumps({name: data.decode() for name, data in sample.files(**changes).items()})
-    done = subprocess.run(  # noqa: S603 — our own interpreter and text
+    done = subprocess.run(
         [sys.executable, "-c", _CHILD], input=given, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.returncode
@@ -81,6 +81,12 @@ def test_a_deep_policy_is_refused_with_its_place(shape: str) -> None:
     assert "split it" in told
 
 
+def test_brackets_have_a_bound_of_their_own() -> None:
+    """They take twice the stack of an operator."""
+    snapshot(policies=policies(shapes(nesting.MAX_BRACKETS - 1)["parens"]))
+    assert "nests too deep" in complaint(policies=policies(shapes(nesting.MAX_BRACKETS)["parens"]))
+
+
 def test_a_deep_policy_costs_no_stack() -> None:
     for shape in ("parens", "or", "both"):
         assert "nests too deep" in in_a_small_thread(policies=policies(shapes(1500)[shape]))
@@ -109,6 +115,14 @@ def test_a_deep_base_schema_is_refused_with_its_place(left: str, right: str) -> 
     told = complaint(base=base)
     assert f"base.cedarschema:{sample.BASE.count(chr(10)) + 1}:" in told
     assert "nests too deep" in told
+
+
+@pytest.mark.parametrize(("types", "body"), [(5000, "{{a: T{0}}}"), (60, "{{a: T{0}, b: T{0}}}")])
+def test_types_of_types_are_bounded(types: int, body: str) -> None:
+    named = "".join(f"type T{n} = {body.format(n - 1)};\n" for n in range(1, types))
+    told = complaint(base=f"{sample.BASE}type T0 = Long;\n{named}")
+    assert "base.cedarschema:" in told
+    assert "stands for too much" in told
 
 
 def test_a_deep_input_schema_leaves_the_deep_part_out() -> None:

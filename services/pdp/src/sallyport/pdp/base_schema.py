@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from cedarpy import Schema
 
 from sallyport.pdp.cedar_text import Token, blamed, tokens
-from sallyport.pdp.nesting import too_deep
+from sallyport.pdp.nesting import expands_too_far, too_deep
 from sallyport.pdp.types import (
     BOOL,
     DATETIME,
@@ -83,10 +83,15 @@ SESSION = Record(
 
 def read(text: str) -> BaseSchema:
     """The checked base schema. Raises ConfigError with everything that the engine couldn't fill."""
-    deep = too_deep((token for token, _, _ in tokens(text)), angles=True)
+    held = [token for token, _, _ in tokens(text)]
+    deep = too_deep(held, angles=True)
     if deep is not None:
         message = "nests too deep; give the inner part a name of its own (`type X = …`), or make it flatter"
         raise ConfigError([Problem(FILE, deep.line, deep.column, message)])
+    wide = expands_too_far(held)
+    if wide is not None:
+        message = f"type {wide.text} stands for too much, or there are too many types; use fewer and smaller ones"
+        raise ConfigError([Problem(FILE, wide.line, wide.column, message)])
     try:
         normal = str(Schema.from_str(text))
     except ValueError as error:

@@ -80,7 +80,7 @@ class _Loader:
             return None
         compiled = gates.compile_roles(known.roles, known.catalog.tools)
         everything = (*read, *parse(compiled, gates.FILE, self.problems))
-        self.problems += policies.check(everything, known, typed)
+        self.problems += policies.check(everything, known, base, typed)
         if self.problems:
             return None
         principals = Principals(known.roles, known.agents, found.orgs, everything)

@@ -1,6 +1,6 @@
 """How deep a text nests, told from its tokens alone: Cedar's parser recurses, and a stack that overflows kills the PDP.
 
-Measured with cedarpy 4.8: a bracket takes about 11 KiB of stack, an operator of a chain 5 KiB. Both bounds together
+Measured with cedarpy 4.12: a bracket takes about 11 KiB of stack, an operator of a chain 5 KiB. Both bounds together
 stay below 1 MiB, an eighth of the stack that a thread gets.
 """
 
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from sallyport.pdp.cedar_text import Token
 
 MAX_BRACKETS = 32
+MAX_TYPES = 64
+MAX_EXPANDED = 10_000  # tokens, once every named type is written out where it is used
 MAX_DEPTH = 100  # brackets, chained operators, `if`s and attribute steps on the way to the innermost term
 _OPENING = frozenset("([{")
 _CLOSING = frozenset(")]}")
 _CHAINED = frozenset({"||", "&&", "+", "-", "*", "!", "if"})
-_COMPARING = frozenset({"==", "!=", "<", "<=", ">", ">=", "in", "like", "is"})
 
 
 @dataclass(slots=True)
@@ -47,8 +48,6 @@ class _Group:
             case sign if sign in _CHAINED:
                 self.operators += 1
                 self.steps = 0
-            case sign if sign in _COMPARING:
-                self.steps = 0
 
 
 def too_deep(held: Iterable[Token], *, angles: bool = False) -> Token | None:
@@ -78,3 +77,31 @@ def _close(groups: list[_Group]) -> None:
     if len(groups) > 1:
         inner = groups.pop().depth
         groups[-1].inner = max(groups[-1].inner, inner)
+
+
+def expands_too_far(held: Iterable[Token]) -> Token | None:
+    """The name of a schema's type that stands for too much: types of types double with each (a "billion laughs")."""
+    bodies: dict[str, list[Token]] = {}
+    body: list[Token] = []
+    before = ""
+    for token in held:
+        if before == "type" and token.kind == "name":
+            body = bodies.setdefault(token.text, [])
+        body.append(token)
+        before = token.text
+        if len(bodies) > MAX_TYPES:
+            return token
+    sizes: dict[str, int] = {}
+    for name in bodies:
+        if _expanded(name, bodies, sizes) > MAX_EXPANDED:
+            return bodies[name][0]
+    return None
+
+
+def _expanded(name: str, bodies: dict[str, list[Token]], sizes: dict[str, int]) -> int:
+    """At most MAX_TYPES calls deep: each name is asked for once. A cycle is left to Cedar, which refuses it."""
+    if name not in sizes:
+        sizes[name] = 1
+        inner = bodies[name][1:]
+        sizes[name] = sum(_expanded(token.text, bodies, sizes) if token.text in bodies else 1 for token in inner)
+    return sizes[name]

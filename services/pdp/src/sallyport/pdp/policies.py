@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import cedarpy
 
-from sallyport.pdp import context_paths, gates, lint
+from sallyport.pdp import attributes, context_paths, gates, lint
+from sallyport.pdp.base_schema import BaseSchema
 from sallyport.pdp.policy import Policy, parse, twins
 from sallyport.runtime.problems import Problem
 
@@ -38,11 +39,12 @@ def read(files: Mapping[str, bytes], problems: list[Problem]) -> list[Policy]:
     return found
 
 
-def check(policies: Sequence[Policy], known: lint.Known, schema: cedarpy.Schema) -> list[Problem]:
-    """Ids, names, context paths and types."""
+def check(policies: Sequence[Policy], known: lint.Known, base: BaseSchema, schema: cedarpy.Schema) -> list[Problem]:
+    """Ids, names, context paths, attributes and types."""
     problems = [*twins(policies), *lint.check(policies, known)]
     told = {problem.subject for problem in problems}
     problems += [found for policy in policies for found in context_paths.check(policy, known.actions)]
+    problems += [found for policy in policies for found in attributes.check(policy, known.actions, base.resources)]
     problems += [found for found in _type_problems(policies, schema) if found.subject not in told]
     return problems
 
