@@ -344,3 +344,39 @@ def test_the_report_of_a_hostile_name_stays_one_line(home: Home) -> None:
     (home.audit / "pep\nwhole: 9 streams\x1b[2J\u2028").mkdir()
     shown = list(home.verify().lines())
     assert not [line for line in shown if not line.isprintable()]
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"kind":[],"stream":"x"}', b'{"kind":{},"stream":"x"}', b'{"stream":[],"kind":"open"}']
+)
+def test_a_line_of_the_wrong_types_is_tampering_and_stops_no_start(line: bytes, home: Home) -> None:
+    stream = home.killed(5)
+    with segment(stream).open("ab") as file:
+        file.write(line + b"\n")
+    assert home.verify().exit_code == 2
+    with home.writing() as writer:
+        append(writer, 98).result(10)
+
+
+def test_a_tail_that_nobody_signed_may_not_run_backwards_or_for_ever(home: Home) -> None:
+    for shift in (-3600, 3600):
+        stream = home.killed(5)
+        raw = segment(stream).read_bytes().splitlines(keepends=True)
+        last = json.loads(raw[-1])
+        forged = {**last, "seq": last["seq"] + 1, "prev": record.digest(raw[-1][:-1]), "kind": "refusal", "reason": "x"}
+        forged = {key: value for key, value in forged.items() if key not in {"sig", "key_id", "decision_id", "outcome"}}
+        forged["mono"] = max(0, last["mono"] + shift * 1_000_000_000)
+        with segment(stream).open("ab") as file:
+            file.write(record.encode(forged) + b"\n")
+        home.open().close()  # the next start signs the end that it found
+        report = home.verify()
+        assert report.exit_code == 2, shift
+        shutil.rmtree(home.audit)
+
+
+def test_what_nobody_signed_before_a_crash_is_counted_in_the_warning(home: Home) -> None:
+    home.killed(5)
+    home.open().close()
+    report = home.verify()
+    assert report.exit_code == 0
+    assert any("nobody signed its last" in warning for warning in report.warnings)

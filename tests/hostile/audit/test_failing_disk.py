@@ -283,3 +283,26 @@ print(lost)
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
     assert 3 <= int(done.stdout) <= 8  # one a segment; in the same file it would be every one
     assert home.verify().exit_code == 0
+
+
+@pytest.mark.parametrize("what", ["the stream", "the segment", "a copy in its place"])
+def test_n27_a_record_that_was_taken_away_while_it_is_written_is_no_record(what: str, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    writer = home.open()
+    append(writer, 0).result(10)
+    path = segment(home.audit / writer.stream)
+    if what == "the stream":
+        shutil.rmtree(path.parent)
+    elif what == "the segment":
+        path.unlink()
+    else:
+        copy = path.read_bytes()
+        path.unlink()
+        path.write_bytes(copy)
+    with pytest.raises(AuditUnavailable):
+        append(writer, 2).result(10)
+    assert writer.failure or what != "the stream"
+    with suppress(AuditUnavailable):
+        writer.close()
+    # An exact copy is the same record, and the writer goes on in a segment of its own.
+    assert home.verify().exit_code in ({0} if what == "a copy in its place" else {2, 4})

@@ -58,6 +58,7 @@ class Chain:
     pending: dict[str, int] = field(default_factory=dict)  # decision id -> seq of the intent
     adopted: list[Record] = field(default_factory=list)  # outcomes given to another stream's intents
     previous: Raw | None = None
+    tail: tuple[int, int] = (0, 0)  # monotonic ns: from the last signed record to the latest after it
 
     def misplaced(self, line: Record) -> str:
         """Why this well-formed line doesn't belong here, its link aside; empty if it does."""
@@ -89,12 +90,20 @@ class Chain:
             self.pending[line["decision_id"]] = self.seq
         elif kind == "outcome":
             self._resolve(line)
+        self._span(line)
         if kind in SIGNED:
             self.last_signed, self.unsigned_since = line, ""
             self.opened = self.opened or line
             self.closed = kind == "close"
         elif not self.unsigned_since:
             self.unsigned_since = line["time"]
+
+    def _span(self, line: Record) -> None:
+        """Keep the earliest and the latest monotonic time since the last signature, that one included."""
+        if line["kind"] in SIGNED:
+            self.tail = (line["mono"], line["mono"])
+        else:
+            self.tail = (min(self.tail[0], line["mono"]), max(self.tail[1], line["mono"]))
 
     def withdraw(self) -> None:
         """Take back the last line: what follows proves it was changed."""

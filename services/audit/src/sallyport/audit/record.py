@@ -174,7 +174,7 @@ def _key(key: Any) -> str:
 
 def _envelope(record: Record) -> str:
     """What every record must have."""
-    if type(record.get("stream")) is not str or record.get("kind") not in KINDS:
+    if type(record.get("stream")) is not str or not _one_of(record.get("kind"), KINDS):
         return "no stream, or a kind that isn't known"
     for name in ("seq", "mono"):
         if type(record.get(name)) is not int or record[name] < 0:
@@ -193,7 +193,7 @@ def _rules(kind: str, record: Mapping[str, Any]) -> str:
     """What a kind must have; all else is the caller's."""
     if kind in {"intent", "outcome"} and not _filled(record.get("decision_id")):
         return f"{kind} without a decision_id"
-    if kind == "outcome" and (record.get("outcome") not in OUTCOMES or not _points(record.get("of"))):
+    if kind == "outcome" and (not _one_of(record.get("outcome"), OUTCOMES) or not _points(record.get("of"))):
         return "outcome is none of " + ", ".join(sorted(OUTCOMES)) + ", or `of` names no record"
     if kind == "refusal" and not _filled(record.get("reason")):
         return "refusal without a reason"
@@ -219,3 +219,8 @@ def _hex(value: Any, digits: int) -> bool:
 
 def _refuse(_: str) -> NoReturn:
     raise ValueError("no number of ours")
+
+
+def _one_of(value: Any, known: frozenset[str]) -> bool:
+    """A list or an object can't be looked up in a set: on an opponent's line that is no reason to break."""
+    return type(value) is str and value in known

@@ -52,6 +52,7 @@ class Segments:
             self._next()
         self._write(data)
         self._flush()
+        self._still_there()
         self._durable += len(data)
 
     def cut_back(self) -> None:
@@ -83,6 +84,16 @@ class Segments:
         except OSError:
             self._suspect = True
             raise
+
+    def _still_there(self) -> None:
+        """A file without its name is gone with the process: what was flushed into it is no record."""
+        try:
+            named = (self.folder / segment_name(self._number)).lstat()
+        except FileNotFoundError:
+            named = None
+        if named is None or not os.path.samestat(named, os.fstat(self._descriptor)):
+            self._suspect = True
+            raise FileNotFoundError(errno.ENOENT, "the segment was removed or replaced while it was written")
 
     def _next(self) -> None:
         """The new segment's name is durable before anything in it counts."""

@@ -25,6 +25,8 @@ from sallyport.audit.signer import Keys, load_keys, signed_by
 
 _GRACE: Final = 5.0  # seconds a living writer's head may be late, slow disks included
 _SKEW: Final = 60.0  # seconds its clock may be ahead of ours
+_STALL: Final = 60_000_000_000  # ns; a disk that hangs delays signatures, but not for ever
+_DRAFTED: Final = 5_000_000_000  # ns; a record is dated when it is drafted, a signature when it is written
 _LONGEST_HEARTBEAT: Final = 600.0
 
 Wanted = Mapping[str, Mapping[int, str]]  # stream -> seq -> hash of the record there, from outside
@@ -140,7 +142,7 @@ def _accounts(one: _Walked, found: Mapping[str, _Walked], report: Report) -> Non
         elif entry["state"] == "open":
             _same_start(earlier, entry)
         else:
-            _same_end(earlier.report, entry, one.report.stream)
+            _same_end(earlier, entry, one.report.stream)
 
 
 def _same_start(earlier: _Walked, entry: Mapping[str, Any]) -> None:
@@ -149,14 +151,24 @@ def _same_start(earlier: _Walked, entry: Mapping[str, Any]) -> None:
         earlier.report.tampered("tampered at line 1: a later stream states another beginning")
 
 
-def _same_end(earlier: StreamReport, entry: Mapping[str, Any], successor: str) -> None:
+def _same_end(walked: _Walked, entry: Mapping[str, Any], successor: str) -> None:
+    earlier = walked.report
     here = (earlier.records - 1, earlier.head, earlier.bytes, earlier.torn)
     stated = tuple(entry.get(name) for name in ("seq", "head", "bytes", "torn"))
     if here != stated:
         earlier.tampered(f"its end isn't as {successor} states: record {stated[0]}, not {here[0]}")
     elif earlier.state in {State.UNCLOSED, State.TORN, State.OPEN}:
+        if _unbelievable(walked.chain):
+            earlier.tampered("its unsigned end runs backwards, or for longer than a signature was ever due")
+            return
         what = f" ({earlier.detail})" if earlier.detail else ""
         earlier.state, earlier.detail = State.RECOVERED, f"{successor} states this very end{what}"
+
+
+def _unbelievable(chain: Chain) -> bool:
+    """The successor signs whatever end it found; what nobody signed before may only be a moment's work."""
+    signed = chain.last_signed
+    return signed is not None and (chain.tail[0] < signed["mono"] - _DRAFTED or chain.tail[1] - signed["mono"] > _STALL)
 
 
 def _adoptions(one: _Walked, found: Mapping[str, _Walked]) -> None:
@@ -178,7 +190,8 @@ def _warnings(one: _Walked) -> Iterator[str]:
         unsigned = one.chain.seq - one.chain.last_signed["seq"]
         yield f"{report.stream} is being written: its last {unsigned} records aren't signed yet (at most a second)"
     if report.state is State.RECOVERED:
-        yield f"{report.stream} was broken off: {report.detail}"
+        unsigned = one.chain.seq - (one.chain.last_signed or {"seq": -1})["seq"]
+        yield f"{report.stream} was broken off: {report.detail}; nobody signed its last {unsigned} records"
     if one.chain.pending and report.state in {State.CLOSED, State.RECOVERED}:
         yield f"{report.stream} has {len(one.chain.pending)} intents without outcome"
 

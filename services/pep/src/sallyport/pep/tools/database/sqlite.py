@@ -13,7 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 _MAX_VALUE: Final = 1 << 20  # bytes of one value or row; longer ones are an error, not a full memory
-_INSTRUCTIONS: Final = 10_000  # of SQLite's machine between two looks at the clock
+_INSTRUCTIONS: Final = (
+    50  # of SQLite's machine between two looks at the clock: one LIKE on a long value is one instruction
+)
 _ALLOWED: Final = frozenset({
     sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE,
     sqlite3.SQLITE_TRANSACTION,
