@@ -57,7 +57,7 @@ requirements: setup ## pin every dependency by hash, from the pyproject files
 	tests/support/compile_requirements.sh
 
 clean: ## remove what was made here
-	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: help setup demo test lint bench format proto proto-check requirements clean

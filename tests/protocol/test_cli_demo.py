@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -30,6 +31,19 @@ def test_the_demo_goes_as_told(played: subprocess.CompletedProcess[str]) -> None
         assert words in played.stdout
     assert "UNEXPECTED" not in played.stdout
     assert "warning" not in played.stderr
+
+
+def _shape(text: str) -> str:
+    """The demo's words without what differs each time: decision ids, byte positions, how the command was called."""
+    text = re.sub(r"[0-9a-f]{32}", "ID", text)
+    text = re.sub(r"byte \d+", "byte N", text)
+    return " ".join(re.sub(r"\S*sallyport (?=init|up|call|demo)", "sallyport ", text).split())
+
+
+def test_the_readme_shows_what_the_demo_prints() -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    shown = readme.partition("<!-- demo -->")[2].partition("<!-- /demo -->")[0].strip().strip("`")
+    assert _shape(shown) == _shape(cli("demo").stdout)
 
 
 def test_piped_it_is_plain_and_fits_a_screen(played: subprocess.CompletedProcess[str]) -> None:

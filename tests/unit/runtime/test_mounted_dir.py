@@ -36,13 +36,13 @@ def _publish(mount: Path, number: int, files: dict[str, bytes]) -> None:
         shutil.rmtree(mount / before)
 
 
-def test_a_plain_directory_is_read_without_its_dot_files(tmp_path: Path) -> None:
+def test_hidden_folders_are_passed_over_and_hidden_files_are_not(tmp_path: Path) -> None:
     (tmp_path / "b.cedar").write_bytes(b"permit")
     (tmp_path / "a.yaml").write_bytes(b"")
     (tmp_path / ".git").mkdir()
     (tmp_path / ".hidden").write_bytes(b"x")
     contents = mounted_dir.read(tmp_path)
-    assert dict(contents.files) == {"a.yaml": b"", "b.cedar": b"permit"}
+    assert dict(contents.files) == {".hidden": b"x", "a.yaml": b"", "b.cedar": b"permit"}
 
 
 def test_the_revision_covers_sorted_names_lengths_and_bytes(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from sallyport.contract.catalog import Limits
-from sallyport.pep.model import Json, ToolOutput
+from sallyport.pep.model import Json, ToolOutput, Unresolved
 from sallyport.pep.tools import ToolFailure
 from sallyport.pep.tools.database import Database, postgres
 from sallyport.runtime.problems import ConfigError
@@ -48,7 +48,11 @@ ALTER TABLE mine ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON orders USING (org = current_setting('sallyport.org'));
 CREATE POLICY own ON mine USING (owner = current_setting('sallyport.user')
   AND current_setting('sallyport.agent') = 'coding-bot' AND current_setting('sallyport.issuer') = 'laptop');
-CREATE VIEW slow AS SELECT 1 AS id, pg_sleep(30)::text AS slept;
+CREATE TABLE slow (id int);
+INSERT INTO slow VALUES (1);
+ALTER TABLE slow ENABLE ROW LEVEL SECURITY;
+CREATE POLICY slowly ON slow USING (pg_sleep(30) IS NOT NULL);
+CREATE VIEW past_the_policy AS SELECT * FROM mine;
 CREATE TABLE seen (who text);
 GRANT ALL ON ALL TABLES IN SCHEMA public TO reader, careless;
 GRANT CREATE ON SCHEMA public TO owner;
@@ -174,6 +178,10 @@ async def test_a_slow_statement_is_cancelled_by_the_server(here: Bench) -> None:
         with pytest.raises(ToolFailure, match="took longer"):
             await here.query("slow")
     assert await here.rows("mine", columns=["id"]) == [[1]]
+
+
+async def test_a_view_which_reads_as_its_owner_is_no_table_here(here: Bench) -> None:
+    assert isinstance(await here.query("past_the_policy"), Unresolved)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from sallyport.audit.verify import locate
 DECISIONS: Final = frozenset({"intent", "refusal"})  # what the reference line tells of
 _DENIALS: Final = frozenset({"denied", "unknown_tool"})  # one answer to the client, and one here
 _NONE: Final = "-"
+_LONGEST: Final = 4096  # characters of one value shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +105,16 @@ def _text(value: Any) -> str:
 
 
 def _bracketed(text: str) -> str:
+    cut = clean(text, _LONGEST)  # first: a cut must not take the escape from before a bracket
     for char in "\\[]":
-        text = text.replace(char, f"\\{char}")
-    return _one_line(text)
+        cut = cut.replace(char, f"\\{char}")
+    return _visible(cut)
 
 
 def _one_line(text: str) -> str:
+    return _visible(clean(text, _LONGEST))
+
+
+def _visible(text: str) -> str:
     """No control character reaches a terminal or a line reader."""
-    shown = escape(clean(text, 4096))
-    return "".join(f"\\u{ord(char):04x}" if ord(char) < 0x20 else char for char in shown)  # noqa: PLR2004 — C0
+    return "".join(f"\\u{ord(char):04x}" if ord(char) < 0x20 else char for char in escape(text))  # noqa: PLR2004 — C0

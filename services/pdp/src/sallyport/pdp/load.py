@@ -27,6 +27,7 @@ CATALOG = "catalog.yaml"
 NEEDED = (base_schema.FILE, CATALOG, roles.FILE, agents.FILE, resources.FILE)
 _POLICY = ".cedar"
 _IGNORED = (".test.yaml", ".md", ".json")
+_OF_GIT = frozenset({".gitattributes", ".gitignore", ".gitkeep"})
 _T = TypeVar("_T")
 
 
@@ -147,7 +148,7 @@ def _file_problems(files: Mapping[str, bytes]) -> Iterator[Problem]:
         if name not in files:
             yield Problem(name, 0, 0, "is missing; every policy directory needs it")
     for name in files:
-        if name in NEEDED or name.endswith((_POLICY, *_IGNORED)):
+        if name in NEEDED or name in _OF_GIT or name.endswith((_POLICY, *_IGNORED)):
             continue
         near = difflib.get_close_matches(name, [*NEEDED, name.rsplit(".", 1)[0] + _POLICY], n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"policies end in {_POLICY}, tests in .test.yaml"

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from sallyport.pep.model import Era
 from sallyport.runtime import addresses
+from sallyport.runtime.problems import ConfigError
 from sallyport.runtime.settings import ConfigPath, Settings, load_model
 
 _SQLITE: Final = "sqlite:///"
@@ -237,7 +238,11 @@ def _unique(what: str, names: list[str]) -> None:
 def load(path: Path) -> PepSettings:
     """Read pep.yaml; relative paths count from its folder, sqlite's too. Raises ConfigError with every problem."""
     base = path.absolute().parent
-    settings = load_model(PepSettings, path.read_bytes(), str(path), base=base)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError.about(path, f"can't be read ({error.strerror}); name the file with --config") from None
+    settings = load_model(PepSettings, data, str(path), base=base)
     return settings.model_copy(update={"database": _anchored(settings.database, base)})
 
 

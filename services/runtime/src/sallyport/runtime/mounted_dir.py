@@ -124,7 +124,7 @@ def _signature(directory: int) -> list[tuple[str, int, int, int]]:
 
 
 def _read_all(attempt: _Pass, directory: int) -> None:
-    names = sorted(name for name in os.listdir(directory) if not name.startswith("."))
+    names = sorted(name for name in os.listdir(directory) if not _is_passed_over(directory, name))
     if len(names) > attempt.limits.files:
         attempt.complain("", f"holds {len(names)} files, more than {attempt.limits.files}")
         return
@@ -139,6 +139,13 @@ def _read_all(attempt: _Pass, directory: int) -> None:
             return
         except OSError as error:
             attempt.complain(name, f"can't be read: {error.strerror}")
+
+
+def _is_passed_over(directory: int, name: str) -> bool:
+    """The kubelet's own entries, and hidden folders such as .git. A hidden file is read: `.forbid.cedar` may be a key."""
+    if name.startswith(".."):
+        return True
+    return name.startswith(".") and stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
 
 
 def _read_file(attempt: _Pass, directory: int, name: str) -> None:

@@ -120,8 +120,11 @@ class Decider:
         To be asked only where the tool is visible to the caller: a resolver's lookup must tell nobody else anything.
         """
         resolved = await self._resolve(who, call)
-        if not isinstance(resolved, tuple):
-            return resolved
+        if isinstance(resolved, Unresolved):
+            # Asked all the same, for nothing: what a lookup found must not be told by how soon the answer comes.
+            unopened = tuple(Resolved(ref) for ref in call.resources)
+            judged = await self._judge(caller, who, call, unopened, catalog_digest, deadline)
+            return _unresolved(resolved, judged)
         permit: Permit | Denied | Mismatch | None = None
         try:
             permit = await self._judge(caller, who, call, resolved, catalog_digest, deadline)
@@ -130,11 +133,10 @@ class Decider:
                 await self._resolvers.release(resolved)
         return permit
 
-    async def _resolve(self, who: Identity, call: CheckedCall) -> tuple[Resolved, ...] | Denied:
+    async def _resolve(self, who: Identity, call: CheckedCall) -> tuple[Resolved, ...] | Unresolved:
         if not self._resolvers.has_resolver(call.name):
             return tuple(Resolved(ref) for ref in call.resources)
-        found = await self._resolvers.resolve(who, call)
-        return Denied(Refusal(Reason.DENIED, f"unresolved: {found.detail}")) if isinstance(found, Unresolved) else found
+        return await self._resolvers.resolve(who, call)
 
     async def _judge(
         self,
@@ -189,6 +191,18 @@ class Decider:
             errors=_errors(answer),
             revision=answer.revision,
         )
+
+
+def _unresolved(why: Unresolved, judged: Permit | Denied | Mismatch) -> Denied | Mismatch:
+    """Denied whatever the PDP said; what it said is recorded, and its advice isn't given."""
+    if isinstance(judged, Mismatch):
+        return judged
+    if isinstance(judged, Denied) and judged.refusal.reason is not Reason.DENIED:
+        return judged
+    refusal = Refusal(Reason.DENIED, f"unresolved: {why.detail}")
+    reasons = judged.reasons if isinstance(judged, Denied) else ()
+    errors = judged.errors if isinstance(judged, Denied) else ()
+    return Denied(refusal, reasons, errors, judged.revision)
 
 
 def _askable(name: str) -> str:

@@ -109,7 +109,8 @@ def _reflect(connection: Connection) -> dict[str, Table]:
     event.listen(metadata, "column_reflect", keep)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a type or index that SQLAlchemy doesn't know is read as it comes
-        metadata.reflect(connection, views=True, resolve_fks=False)
+        # A PostgreSQL view reads as its owner, past the row-level security of whoever asks.
+        metadata.reflect(connection, views=native, resolve_fks=False)
     return {table.name: table for table in metadata.tables.values()}
 
 
