@@ -99,11 +99,15 @@ async def test_n6_an_exception_at_any_await_is_a_refusal_or_the_truth(
 ) -> None:
     counted, counter = counting(opened)
     told: dict[int, tuple[str, int]] = {}
+    unknown: list[str] = []
     for point in range(MOST_POINTS):
         before = counter.effects
         work = Injected(counted.pipeline.handle(counted.call(tool, CALLS[tool])), point, error("injected"))
         try:
-            claimed = effect_told(await work)
+            answer = await work
+            claimed = effect_told(answer)
+            if claimed == "unknown":
+                unknown.append(body(answer)["error"]["data"]["decision_id"])
         except LEAVES:
             assert issubclass(error, LEAVES)
             claimed = "left"
@@ -118,6 +122,9 @@ async def test_n6_an_exception_at_any_await_is_a_refusal_or_the_truth(
             assert claimed in {"none", "left"}, f"claims {claimed} without an effect at {point}"
         elif tool == "write_file":
             assert claimed in {"unknown", "done", "left"}, f"denies an effect that began at {point}"
+    await opened.rooms.recorder._writer.record("refusal", {"reason": "fence", "effect": "deny"})
+    outcomes = {one["decision_id"]: one["outcome"] for one in opened.records() if one["kind"] == "outcome"}
+    assert {outcomes[decision] for decision in unknown} <= {"unknown"}, "the record says more than the client was told"
     assert any(began for _, began in told.values()), "no exception was thrown after the effect began"
     assert any(not began for _, began in told.values()), "no exception was thrown before the effect"
 

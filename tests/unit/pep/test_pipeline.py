@@ -23,7 +23,7 @@ BOBS = {"path": "bob/private.txt"}
 
 @pytest.fixture(scope="module")
 async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gate]:
-    async with gate(tmp_path_factory.mktemp("pipeline") / "laptop") as made:
+    async with gate(tmp_path_factory.mktemp("pipeline") / "laptop", without=("business_hours.cedar",)) as made:
         yield made
 
 
@@ -84,6 +84,16 @@ async def test_n27_the_intent_is_bound_to_caller_request_and_revision(opened: Ga
         assert (intent["org"], intent["user"], intent["agent"]) == ("acme", "alice", "coding-bot")
         assert len(intent["revision"]) == len(intent["catalog_digest"]) == 64
         assert intent["reasons"]
+
+
+async def test_n27_equal_arguments_for_another_tool_are_another_request(opened: Gate) -> None:
+    (opened.directory / "files/alice/short-lived.txt").write_text("x")
+    same = {"path": "alice/short-lived.txt"}
+    read = told(opened, await opened.pipeline.handle(opened.call("read_file", same)))[0]
+    again = told(opened, await opened.pipeline.handle(opened.call("read_file", same)))[0]
+    deleted = told(opened, await opened.pipeline.handle(opened.call("delete_file", same)))[0]
+    assert read["request_hmac"] == again["request_hmac"] != deleted["request_hmac"]
+    assert read["arguments"] == deleted["arguments"]
 
 
 async def test_without_an_intent_there_is_neither_effect_nor_outcome(
