@@ -71,7 +71,10 @@ class CatalogInForce:
         """Keep readiness fresh until cancelled."""
         while True:
             started = time.monotonic()
-            await self.look()
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001 — a watch that dies would leave the last readiness standing
+                self._pdp = f"looking broke: {type(error).__name__}"
             await asyncio.sleep(max(0.0, started + _POLL - time.monotonic()))
 
     def drain(self) -> None:
