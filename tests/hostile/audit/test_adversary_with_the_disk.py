@@ -380,3 +380,17 @@ def test_what_nobody_signed_before_a_crash_is_counted_in_the_warning(home: Home)
     report = home.verify()
     assert report.exit_code == 0
     assert any("nobody signed its last" in warning for warning in report.warnings)
+
+
+@pytest.mark.parametrize("name", ["forged.jsonl", "0000002.jsonl", "000001.jsonl.jsonl"])
+def test_a_file_of_records_that_is_no_segment_is_tampering(name: str, home: Home) -> None:
+    stream = home.stream(6)
+    shutil.copy(segment(stream), stream / name)
+    assert home.verify().exit_code == 2
+
+
+def test_a_stream_that_is_a_link_to_another_folder_is_tampering(home: Home, tmp_path: Path) -> None:
+    stream = home.stream(6)
+    stream.rename(tmp_path / "elsewhere")
+    stream.symlink_to(tmp_path / "elsewhere")
+    assert home.verify().exit_code == 2

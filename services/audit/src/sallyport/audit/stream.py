@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from sallyport.audit.errors import AuditUnavailable
+from sallyport.audit.record import clean
 
 LOCK: Final = "lock"
 _SERVICE: Final = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
@@ -63,9 +64,15 @@ def sources(folder: Path) -> list[Source]:
 
 
 def irregular(folder: Path) -> str:
-    """The name of a segment that is a link, a pipe or a folder; empty if there is none."""
-    paths = (path for path in folder.iterdir() if _SEGMENT.fullmatch(path.name))
-    return next((path.name for path in paths if not stat.S_ISREG(path.stat(follow_symlinks=False).st_mode)), "")
+    """What doesn't belong in a stream's folder, in words; empty if all does. A record that isn't read isn't verified."""
+    if folder.is_symlink():
+        return "it is a link to another folder"
+    for path in folder.iterdir():
+        if path.name.endswith(".jsonl") and not _SEGMENT.fullmatch(path.name):
+            return f"{clean(path.name, 64)} is no segment's name"
+        if _SEGMENT.fullmatch(path.name) and not stat.S_ISREG(path.stat(follow_symlinks=False).st_mode):
+            return f"{path.name} is no regular file"
+    return ""
 
 
 def discard_unborn(directory: Path, service: str) -> None:

@@ -113,7 +113,7 @@ def _as_found(chain: Chain, fault: Fault | None) -> StreamReport:
 def _stream(folder: Path, keys: Keys, wanted: Mapping[int, str], now: float) -> _Walked:
     chain = Chain(folder.name, keys)
     if odd := stream.irregular(folder):
-        return _Walked(StreamReport(folder.name, State.TAMPERED, 0, FIRST, f"{odd} is no regular file"), chain)
+        return _Walked(StreamReport(folder.name, State.TAMPERED, 0, FIRST, odd), chain)
     locked = stream.is_locked(folder)  # asked first: a clean end while we read isn't a death
     report = verify_stream(chain, stream.sources(folder), wanted)
     if report.state in {State.UNCLOSED, State.TORN} and _is_living(folder, chain, now, locked=locked):
