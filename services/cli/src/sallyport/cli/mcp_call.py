@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final
 
 import httpx2
@@ -18,6 +18,7 @@ from mcp_types import CONNECTION_CLOSED, CallToolRequest, CallToolRequestParams,
 from pydantic import ValidationError
 
 from sallyport.cli.endpoint import Endpoint
+from sallyport.runtime.tls import client_context
 
 _TIMEOUT_SECONDS: Final = 30.0
 
@@ -91,7 +92,7 @@ def _failure(error: Exception) -> Refused | Unreachable:
 @asynccontextmanager
 async def _client(endpoint: Endpoint, token: str, era: Era) -> AsyncIterator[Client]:
     headers = {"Authorization": f"Bearer {token}"}
-    trust = ssl.create_default_context(cafile=endpoint.ca_file)
+    trust = client_context(Path(endpoint.ca_file))
     # trust_env off: a proxy or CA of the environment must not see the token.
     async with httpx2.AsyncClient(headers=headers, verify=trust, timeout=_TIMEOUT_SECONDS, trust_env=False) as http:
         transport = streamable_http_client(endpoint.mcp_url, http_client=http)
