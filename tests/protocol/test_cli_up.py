@@ -8,9 +8,11 @@ import os
 import select
 import signal
 import socket
+import ssl
 import stat
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.support.laptop import Up, cli, here, init, sallyport, start, token, up  # noqa: F401 — a fixture
@@ -215,6 +217,15 @@ def test_up_says_what_tokens_must_be_for(sallyport: Up) -> None:  # noqa: F811
     (line,) = [line for line in sallyport.said if "audience" in line]
     assert "https://localhost:8443/mcp" in line
     assert "`resource` in pep.yaml" in line
+
+
+def test_what_the_metadata_says_is_what_a_client_dials(sallyport: Up) -> None:  # noqa: F811
+    found = sallyport.endpoint
+    trust = ssl.create_default_context(cafile=found.ca_file)
+    with httpx2.Client(verify=trust, trust_env=False) as http:
+        refused = http.post(found.mcp_url, json={})
+        where = refused.headers["www-authenticate"].partition('resource_metadata="')[2].rstrip('"')
+        assert http.get(where).json()["resource"] == found.mcp_url
 
 
 def test_a_broken_configuration_ends_up_with_file_line_and_advice(fresh: Path) -> None:

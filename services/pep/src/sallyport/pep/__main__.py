@@ -37,13 +37,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--listen", type=addresses.network, help="instead of the file's, such as 127.0.0.1:8443")
     parser.add_argument("--management", type=addresses.network, help="instead of the file's")
     parser.add_argument("--pdp", type=addresses.same_machine, help="instead of the file's pdp.address")
-    parser.add_argument("--resource", type=settings.resource_url, help="our own URL, instead of the file's resource")
+    parser.add_argument(
+        "--resource",
+        type=settings.resource_url,
+        help="where clients find us; the file's resource stays a name that tokens may be for",
+    )
     parser.add_argument("--plain-http", action="store_true", help="no TLS; on loopback only")
     return parser
 
 
 def _overridden(chosen: PepSettings, given: argparse.Namespace) -> PepSettings:
     update = {key: value for key in ("listen", "management", "resource") if (value := getattr(given, key))}
+    if given.resource:
+        update["also_known_as"] = (chosen.resource, *chosen.also_known_as)
     if given.pdp:
         update["pdp"] = chosen.pdp.model_copy(update={"address": given.pdp})
     chosen = chosen.model_copy(update=update)

@@ -205,6 +205,9 @@ class PepSettings(Settings):
     listen: Listen
     management: Listen
     resource: Annotated[str, AfterValidator(resource_url)]  # who we are: the `aud` that a token must name
+    also_known_as: tuple[
+        Annotated[str, AfterValidator(resource_url)], ...
+    ] = ()  # further names that a token may be for
     tls: Tls
     pdp: Pdp
     policies: ConfigPath

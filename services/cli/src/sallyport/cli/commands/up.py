@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from rich.text import Text
@@ -45,6 +46,10 @@ class Plan:
         return f"{self._scheme}://{_at(self.management)}"
 
     @property
+    def _is_local(self) -> bool:
+        return urlsplit(self.resource).hostname in {"localhost", "127.0.0.1", "::1"}
+
+    @property
     def _scheme(self) -> str:
         return "http" if self.plain_http else "https"
 
@@ -54,7 +59,9 @@ class Plan:
 
     def pep_service(self) -> Service:
         addresses = ("--listen", _at(self.mcp), "--management", _at(self.management), "--pdp", _at(self.pdp))
-        arguments = ("--config", "pep.yaml", *addresses, *(("--plain-http",) if self.plain_http else ()))
+        # What our metadata says must be what a client dialled (RFC 9728 §3.3); a public name in pep.yaml stays.
+        here = ("--resource", self.mcp_url) if self._is_local else ()
+        arguments = ("--config", "pep.yaml", *addresses, *here, *(("--plain-http",) if self.plain_http else ()))
         return self._service("pep", arguments, (self.mcp, self.management))
 
     def _service(self, name: str, arguments: tuple[str, ...], listens: tuple[int, ...]) -> Service:

@@ -31,7 +31,7 @@ class Bearer:
     """All listed issuers with their keys. Building it raises ConfigError for a JWKS that can't be used."""
 
     def __init__(self, settings: PepSettings, on_dropped_roles: OnDroppedRoles) -> None:
-        self._resource = settings.resource
+        self._ours = frozenset({settings.resource, *settings.also_known_as})
         self._dropped = on_dropped_roles
         self._trusted = {issuer.issuer: _trust(issuer) for issuer in settings.issuers}
 
@@ -58,7 +58,7 @@ class Bearer:
     def _caller(
         self, claims: read.SignedClaims, token: jws.Unverified, issuer: Issuer, peer: Peer, now: float
     ) -> Caller:
-        read.audience(claims, self._resource)
+        read.audience(claims, self._ours)
         times = read.times(claims, now, issuer.leeway_seconds)
         read.confirmation(claims, peer.certificate)
         user, agent = read.user_and_agent(claims)

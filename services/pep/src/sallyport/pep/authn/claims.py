@@ -30,10 +30,10 @@ class Times:
     mfa_at: float | None
 
 
-def audience(claims: SignedClaims, resource: str) -> None:
-    """RFC 8707 §2, RFC 7519 §4.1.3: among those meant must be us."""
+def audience(claims: SignedClaims, ours: frozenset[str]) -> None:
+    """RFC 8707 §2, RFC 7519 §4.1.3: among those meant must be us, by one of our names."""
     meant = claims.get("aud")
-    if resource not in ([meant] if isinstance(meant, str) else _strings(meant, "aud")):
+    if ours.isdisjoint([meant] if isinstance(meant, str) else _strings(meant, "aud")):
         raise Rejected("aud doesn't name this resource")
 
 
