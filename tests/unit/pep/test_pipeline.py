@@ -203,6 +203,26 @@ async def test_n9_nothing_is_looked_up_for_whom_the_tool_is_hidden(opened: Gate)
     assert spy.resolved == ["read_file"]
 
 
+async def test_a_lookup_that_finds_nothing_asks_the_pdp_as_one_that_does(
+    opened: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, asked = opened.rooms.decider._client, []
+    real = client.ask
+
+    async def counting(question: Any, *, batch: bool, timeout: float) -> Any:  # noqa: ASYNC109 — the client's own
+        asked.append(batch)
+        return await real(question, batch=batch, timeout=timeout)
+
+    monkeypatch.setattr(client, "ask", counting)
+    counts = []
+    for path in ("bob/private.txt", "bob/no-such-folder/x", "../x"):
+        asked.clear()
+        answer = body(await opened.pipeline.handle(opened.call("read_file", {"path": path})))
+        assert answer["error"]["message"] == "denied by policy"
+        counts.append(len(asked))
+    assert counts == [2, 2, 2]
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [

@@ -226,3 +226,18 @@ def test_an_unsupported_version_is_told_what_is_spoken_and_nothing_odd_is_echoed
     result = read(request(BODY, {"mcp-protocol-version": "<script>"}))
     assert isinstance(result, Rejected)
     assert result.refusal.data == {"supported": ["2025-11-25", "2026-07-28"], "requested": ""}
+
+
+@pytest.mark.parametrize("make", [legacy, modern])
+@pytest.mark.parametrize("header", ["mcp_evil", "mcp_tool_name", "mcp_param_"])
+def test_n13_an_mcp_header_that_nothing_in_the_body_can_match_is_a_mismatch(make: Any, header: str) -> None:
+    call = {"name": "read_file", "arguments": {"path": "x"}}
+    assert reason(make("tools/call", call)) is None
+    assert reason(make("tools/call", call, **{header: "x"})) is Reason.HEADER_MISMATCH
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip", "GZIP"])
+def test_a_body_that_says_it_is_encoded_is_refused(encoding: str) -> None:
+    refused = reason(modern("tools/list", content_encoding=encoding))
+    assert refused in {Reason.UNSUPPORTED_MEDIA_TYPE, Reason.INVALID_REQUEST}
+    assert reason(modern("tools/list", content_encoding="identity")) is None
