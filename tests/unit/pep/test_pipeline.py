@@ -123,6 +123,21 @@ async def test_a_denial_that_cannot_be_recorded_is_unavailability(
     assert (answer["error"]["code"], answer["error"]["message"]) == (-32603, "authorization unavailable")
 
 
+async def test_a_refusal_that_never_reached_the_writer_is_counted_as_lost(
+    opened: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, lost = opened.rooms.recorder._writer, list[str]()
+
+    def broken(*_: object) -> None:
+        raise ValueError("no record")
+
+    monkeypatch.setattr(writer, "record", broken)
+    monkeypatch.setattr(writer, "count_lost", lost.append)
+    answer = body(await opened.pipeline.handle(opened.call("read_file", BOBS)))
+    assert answer["error"]["code"] == -32010
+    assert lost == ["refusal:denied"]
+
+
 @pytest.mark.parametrize("point", range(4))
 async def test_a_client_that_hangs_up_is_refused_once_and_nothing_is_called_lost(point: int, opened: Gate) -> None:
     before = len(opened.records())

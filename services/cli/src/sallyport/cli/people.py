@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-ORGS: Final = ("acme", "globex")
-
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -23,4 +21,3 @@ PEOPLE: Final[Mapping[str, Person]] = MappingProxyType(
         "carol": Person("globex", ("developer",)),
     }
 )
-AGENTS: Final = ("coding-bot", "chat-bot")

@@ -204,6 +204,8 @@ class Pipeline:
         except AuditUnavailable as error:
             refused = Refusal(Reason.AUDIT_UNAVAILABLE, str(error))
         except BaseException as error:  # N6: a record that breaks must not turn a refusal into anything else
+            if not trail.recorded:  # it never reached the writer, which counts its own failures
+                self._rooms.recorder.lost(refused.reason)
             if leaves(error):
                 raise
         self._rooms.metrics.refused(trail.method, refused.reason)

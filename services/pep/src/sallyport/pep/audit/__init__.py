@@ -95,6 +95,10 @@ class Recorder:
         fields = {"detail": detail} | ({"decision_id": decision_id} if decision_id else {})
         self._budget.refuse(reason.value, address, fields)
 
+    def lost(self, reason: Reason) -> None:
+        """Count a refusal that couldn't even be handed over: the next `gap` tells."""
+        self._writer.count_lost(f"refusal:{reason.value}")
+
     def failure(self) -> str:
         """Why the stream can't be written, or empty."""
         return self._writer.failure

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from sallyport.pep.model import Caller, CheckedCall, Identity, Resolved
@@ -87,24 +88,5 @@ class Permit:
         self._redeemed = True
 
 
-def make(
-    *,
-    caller: Caller,
-    call: CheckedCall,
-    identity: Identity,
-    resolved: tuple[Resolved, ...],
-    revision: str,
-    reasons: Sequence[str],
-    obligations: Sequence[str],
-) -> Permit:
-    """Only this room calls it: a test reads every import of this name."""
-    return Permit(
-        _MAKER,
-        caller=caller,
-        call=call,
-        identity=identity,
-        resolved=resolved,
-        revision=revision,
-        reasons=reasons,
-        obligations=obligations,
-    )
+# Only this room calls it: a test reads every import of this name.
+make: Final = partial(Permit, _MAKER)

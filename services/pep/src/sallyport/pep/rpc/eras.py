@@ -9,7 +9,7 @@ from typing import Final
 from mcp_types import PROTOCOL_VERSION_META_KEY
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
-from sallyport.pep.model import Era
+from sallyport.pep.model import Era, Json
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.rpc.envelope import Call
 from sallyport.pep.rpc.rejected import bad_params, mismatch
@@ -36,8 +36,8 @@ def of(call: Call, headers: Mapping[str, str], eras: frozenset[Era]) -> Era | Re
 def unsupported(requested: str, eras: frozenset[Era]) -> Refusal:
     """-32022, with what is spoken (2026-07-28, Versioning)."""
     shown = requested if _SHOWABLE.fullmatch(requested) else ""
-    data = {"supported": list[object](sorted(era.value for era in eras)), "requested": shown}
-    return Refusal(Reason.UNSUPPORTED_VERSION, "protocol version not spoken", data=data)  # type: ignore[arg-type]
+    data: dict[str, Json] = {"supported": [*sorted(era.value for era in eras)], "requested": shown}
+    return Refusal(Reason.UNSUPPORTED_VERSION, "protocol version not spoken", data=data)
 
 
 def _handshake(call: Call, header: str | None, eras: frozenset[Era]) -> Era | Refusal:
