@@ -31,7 +31,7 @@ entity Tool { orgs: Set<Org> };
 entity Server { orgs: Set<Org> };
 entity File { org: Org, owner: String };
 entity Table { org: Org, environment: String, owner?: String };
-type Session = { now: datetime, hour_utc: Long, ip?: ipaddr, risk?: Long, mfa_age?: duration };
+type Session = { now: datetime, hour_utc: Long, ip?: ipaddr, risk?: Long, mfa_age?: duration, call_count?: Long };
 """
 ISOLATION = """@id("isolation")
 forbid (principal, action, resource)

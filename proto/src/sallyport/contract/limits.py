@@ -43,8 +43,11 @@ MAX_OBLIGATIONS: Final = 16
 MAX_OBLIGATION_BYTES: Final = 256
 MAX_ADVICE: Final = 16
 MAX_ADVICE_BYTES: Final = 1024
+MAX_RESULT_SCOPES: Final = 16
 MAX_PROBLEMS: Final = 100
 MAX_PROBLEM_BYTES: Final = 2048
+MAX_CATALOG_BYTES: Final = 1 << 20
+RELOAD_SECONDS: Final = 60  # how far a ReloadQuestion's clock may be from ours
 
 _DECISION_ID: Final = re.compile(r"[0-9a-f]{32}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -91,6 +94,13 @@ def check_revision(answer: pb.RevisionAnswer) -> str | None:
     return _check_texts("problems", answer.problems, MAX_PROBLEMS, MAX_PROBLEM_BYTES)
 
 
+def check_catalog(answer: pb.CatalogAnswer) -> str | None:
+    """The same for the answer with the catalog's bytes."""
+    if _has_unknown_fields(answer):
+        return "catalog answer: unknown field"
+    return f"catalog: over {MAX_CATALOG_BYTES} bytes" if len(answer.catalog) > MAX_CATALOG_BYTES else None
+
+
 def _check_result(result: pb.Result) -> str | None:
     if _has_unknown_fields(result):
         return "result: unknown field"
@@ -100,6 +110,7 @@ def _check_result(result: pb.Result) -> str | None:
         _check_texts("reasons", result.reasons, MAX_REASONS, MAX_REASON_BYTES)
         or _check_texts("obligations", result.obligations, MAX_OBLIGATIONS, MAX_OBLIGATION_BYTES)
         or _check_texts("advice", result.advice, MAX_ADVICE, MAX_ADVICE_BYTES)
+        or _check_texts("scopes", result.scopes, MAX_RESULT_SCOPES, MAX_SCOPE_BYTES)
     )
 
 
@@ -137,7 +148,9 @@ def _check_session(session: pb.Session) -> str | None:
         return "session.ip: not a textual address"
     if not 0 <= session.risk <= MAX_RISK:
         return f"session.risk: not 0 to {MAX_RISK}"
-    return "session.mfa_age: negative" if session.mfa_age < 0 else None
+    if session.mfa_age < 0:
+        return "session.mfa_age: negative"
+    return "session.call_count: negative" if session.call_count < 0 else None
 
 
 def _check_evaluations(evaluations: Iterable[pb.Evaluation], *, visibility: bool) -> str | None:

@@ -35,6 +35,10 @@ class Label(Enum):
     BATCH_ANSWER = b"sallyport.authz.v1/batch/answer\0"
     REVISION_QUESTION = b"sallyport.authz.v1/revision/question\0"
     REVISION_ANSWER = b"sallyport.authz.v1/revision/answer\0"
+    CATALOG_QUESTION = b"sallyport.authz.v1/catalog/question\0"
+    CATALOG_ANSWER = b"sallyport.authz.v1/catalog/answer\0"
+    RELOAD_QUESTION = b"sallyport.authz.v1/reload/question\0"
+    RELOAD_ANSWER = b"sallyport.authz.v1/reload/answer\0"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,19 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esallyport/authz/v1/authz.proto\x12\x12sallyport.authz.v1\"0\n\x0f\x45valuateRequest\x12\x10\n\x08question\x18\x01 \x01(\x0c\x12\x0b\n\x03mac\x18\x02 \x01(\x0c\"/\n\x10\x45valuateResponse\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\x0c\x12\x0b\n\x03mac\x18\x02 \x01(\x0c\"5\n\x14\x45valuateBatchRequest\x12\x10\n\x08question\x18\x01 \x01(\x0c\x12\x0b\n\x03mac\x18\x02 \x01(\x0c\"4\n\x15\x45valuateBatchResponse\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\x0c\x12\x0b\n\x03mac\x18\x02 \x01(\x0c\"0\n\x12GetRevisionRequest\x12\r\n\x05nonce\x18\x01 \x01(\x0c\x12\x0b\n\x03mac\x18\x02 \x01(\x0c\"2\n\x13GetRevisionResponse\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\x0c\x12\x0b\n\x03mac\x18\x02 \x01(\x0c\"\x8b\x02\n\x08Question\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12,\n\x07purpose\x18\x02 \x01(\x0e\x32\x1b.sallyport.authz.v1.Purpose\x12,\n\x07subject\x18\x03 \x01(\x0b\x32\x1b.sallyport.authz.v1.Subject\x12,\n\x07session\x18\x04 \x01(\x0b\x32\x1b.sallyport.authz.v1.Session\x12\x16\n\x0e\x63\x61talog_digest\x18\x05 \x01(\t\x12\x33\n\x0b\x65valuations\x18\x06 \x03(\x0b\x32\x1e.sallyport.authz.v1.Evaluation\x12\x13\n\x0btraceparent\x18\x07 \x01(\t\"h\n\x07Subject\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x0b\n\x03org\x18\x04 \x01(\t\x12\r\n\x05roles\x18\x05 \x03(\t\x12\x0e\n\x06scopes\x18\x06 \x03(\t\"S\n\x07Session\x12\n\n\x02ip\x18\x01 \x01(\t\x12\x11\n\x04risk\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x07mfa_age\x18\x03 \x01(\x03H\x01\x88\x01\x01\x42\x07\n\x05_riskB\n\n\x08_mfa_age\"[\n\nEvaluation\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12.\n\x08resource\x18\x02 \x01(\x0b\x32\x1c.sallyport.authz.v1.Resource\x12\r\n\x05input\x18\x03 \x01(\x0c\"8\n\x08Resource\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x12\n\nattributes\x18\x03 \x01(\x0c\"\x8d\x01\n\x06\x41nswer\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x17\n\x0fquestion_sha256\x18\x03 \x01(\x0c\x12+\n\x07results\x18\x04 \x03(\x0b\x32\x1a.sallyport.authz.v1.Result\x12\x16\n\x0e\x63\x61talog_digest\x18\x05 \x01(\t\"\x99\x01\n\x06Result\x12*\n\x06\x65\x66\x66\x65\x63t\x18\x01 \x01(\x0e\x32\x1a.sallyport.authz.v1.Effect\x12\x0f\n\x07reasons\x18\x02 \x03(\t\x12-\n\x06\x65rrors\x18\x03 \x03(\x0e\x32\x1d.sallyport.authz.v1.ErrorCode\x12\x13\n\x0bobligations\x18\x04 \x03(\t\x12\x0e\n\x06\x61\x64vice\x18\x05 \x03(\t\"j\n\x0eRevisionAnswer\x12\r\n\x05nonce\x18\x01 \x01(\x0c\x12\r\n\x05ready\x18\x02 \x01(\x08\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x16\n\x0e\x63\x61talog_digest\x18\x04 \x01(\t\x12\x10\n\x08problems\x18\x05 \x03(\t*L\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPURPOSE_CALL\x10\x01\x12\x16\n\x12PURPOSE_VISIBILITY\x10\x02*\\\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x11\n\rEFFECT_PERMIT\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_DENY\x10\x02\x12\x16\n\x12\x45\x46\x46\x45\x43T_CONDITIONAL\x10\x03*\xd4\x03\n\tErrorCode\x12\x1a\n\x16\x45RROR_CODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45RROR_CODE_NO_POLICIES\x10\x01\x12\x1f\n\x1b\x45RROR_CODE_CATALOG_MISMATCH\x10\x02\x12\x1f\n\x1b\x45RROR_CODE_INVALID_QUESTION\x10\x03\x12\x1d\n\x19\x45RROR_CODE_UNKNOWN_ACTION\x10\x04\x12\x1c\n\x18\x45RROR_CODE_UNKNOWN_AGENT\x10\x05\x12\x1b\n\x17\x45RROR_CODE_UNKNOWN_ROLE\x10\x06\x12\x1f\n\x1b\x45RROR_CODE_UNKNOWN_RESOURCE\x10\x07\x12\x1a\n\x16\x45RROR_CODE_UNKNOWN_ORG\x10\x08\x12 \n\x1c\x45RROR_CODE_RESOURCE_CONFLICT\x10\t\x12\x1c\n\x18\x45RROR_CODE_ORG_ISOLATION\x10\n\x12 \n\x1c\x45RROR_CODE_VALUE_NOT_CARRIED\x10\x0b\x12\x1e\n\x1a\x45RROR_CODE_CONTEXT_MISSING\x10\x0c\x12\x1b\n\x17\x45RROR_CODE_POLICY_ERROR\x10\r\x12\x17\n\x13\x45RROR_CODE_INTERNAL\x10\x0e\x32\xb3\x02\n\x14\x41uthorizationService\x12U\n\x08\x45valuate\x12#.sallyport.authz.v1.EvaluateRequest\x1a$.sallyport.authz.v1.EvaluateResponse\x12\x64\n\rEvaluateBatch\x12(.sallyport.authz.v1.EvaluateBatchRequest\x1a).sallyport.authz.v1.EvaluateBatchResponse\x12^\n\x0bGetRevision\x12&.sallyport.authz.v1.GetRevisionRequest\x1a\'.sallyport.authz.v1.GetRevisionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esallyport/authz/v1/authz.proto\x12\x12sallyport.authz.v1\"0\n\x0f\x45valuateRequest\x12\x10\n\x08question\x18\x01 \x01(\x0c\x12\x0b\n\x03mac\x18\x02 \x01(\x0c\"/\n\x10\x45valuateResponse\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\x0c\x12\x0b\n\x03mac\x18\x02 \x01(\x0c\"5\n\x14\x45valuateBatchRequest\x12\x10\n\x08question\x18\x01 \x01(\x0c\x12\x0b\n\x03mac\x18\x02 \x01(\x0c\"4\n\x15\x45valuateBatchResponse\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\x0c\x12\x0b\n\x03mac\x18\x02 \x01(\x0c\"0\n\x12GetRevisionRequest\x12\r\n\x05nonce\x18\x01 \x01(\x0c\x12\x0b\n\x03mac\x18\x02 \x01(\x0c\"2\n\x13GetRevisionResponse\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\x0c\x12\x0b\n\x03mac\x18\x02 \x01(\x0c\"2\n\x11GetCatalogRequest\x12\x10\n\x08question\x18\x01 \x01(\x0c\x12\x0b\n\x03mac\x18\x02 \x01(\x0c\"1\n\x12GetCatalogResponse\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\x0c\x12\x0b\n\x03mac\x18\x02 \x01(\x0c\".\n\rReloadRequest\x12\x10\n\x08question\x18\x01 \x01(\x0c\x12\x0b\n\x03mac\x18\x02 \x01(\x0c\"-\n\x0eReloadResponse\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\x0c\x12\x0b\n\x03mac\x18\x02 \x01(\x0c\"\x8b\x02\n\x08Question\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12,\n\x07purpose\x18\x02 \x01(\x0e\x32\x1b.sallyport.authz.v1.Purpose\x12,\n\x07subject\x18\x03 \x01(\x0b\x32\x1b.sallyport.authz.v1.Subject\x12,\n\x07session\x18\x04 \x01(\x0b\x32\x1b.sallyport.authz.v1.Session\x12\x16\n\x0e\x63\x61talog_digest\x18\x05 \x01(\t\x12\x33\n\x0b\x65valuations\x18\x06 \x03(\x0b\x32\x1e.sallyport.authz.v1.Evaluation\x12\x13\n\x0btraceparent\x18\x07 \x01(\t\"h\n\x07Subject\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x0b\n\x03org\x18\x04 \x01(\t\x12\r\n\x05roles\x18\x05 \x03(\t\x12\x0e\n\x06scopes\x18\x06 \x03(\t\"{\n\x07Session\x12\n\n\x02ip\x18\x01 \x01(\t\x12\x11\n\x04risk\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x07mfa_age\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x17\n\ncall_count\x18\x04 \x01(\x03H\x02\x88\x01\x01\x42\x07\n\x05_riskB\n\n\x08_mfa_ageB\r\n\x0b_call_count\"[\n\nEvaluation\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12.\n\x08resource\x18\x02 \x01(\x0b\x32\x1c.sallyport.authz.v1.Resource\x12\r\n\x05input\x18\x03 \x01(\x0c\"8\n\x08Resource\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x12\n\nattributes\x18\x03 \x01(\x0c\"\x8d\x01\n\x06\x41nswer\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x17\n\x0fquestion_sha256\x18\x03 \x01(\x0c\x12+\n\x07results\x18\x04 \x03(\x0b\x32\x1a.sallyport.authz.v1.Result\x12\x16\n\x0e\x63\x61talog_digest\x18\x05 \x01(\t\"\xa9\x01\n\x06Result\x12*\n\x06\x65\x66\x66\x65\x63t\x18\x01 \x01(\x0e\x32\x1a.sallyport.authz.v1.Effect\x12\x0f\n\x07reasons\x18\x02 \x03(\t\x12-\n\x06\x65rrors\x18\x03 \x03(\x0e\x32\x1d.sallyport.authz.v1.ErrorCode\x12\x13\n\x0bobligations\x18\x04 \x03(\t\x12\x0e\n\x06\x61\x64vice\x18\x05 \x03(\t\x12\x0e\n\x06scopes\x18\x06 \x03(\t\"j\n\x0eRevisionAnswer\x12\r\n\x05nonce\x18\x01 \x01(\x0c\x12\r\n\x05ready\x18\x02 \x01(\x08\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x16\n\x0e\x63\x61talog_digest\x18\x04 \x01(\t\x12\x10\n\x08problems\x18\x05 \x03(\t\"8\n\x0f\x43\x61talogQuestion\x12\r\n\x05nonce\x18\x01 \x01(\x0c\x12\x16\n\x0e\x63\x61talog_digest\x18\x02 \x01(\t\"/\n\rCatalogAnswer\x12\r\n\x05nonce\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63\x61talog\x18\x02 \x01(\x0c\"2\n\x0eReloadQuestion\x12\r\n\x05nonce\x18\x01 \x01(\x0c\x12\x11\n\tissued_at\x18\x02 \x01(\x03\"i\n\x0cReloadAnswer\x12\r\n\x05nonce\x18\x01 \x01(\x0c\x12\x0e\n\x06loaded\x18\x02 \x01(\x08\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x16\n\x0e\x63\x61talog_digest\x18\x04 \x01(\t\x12\x10\n\x08problems\x18\x05 \x03(\t*L\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPURPOSE_CALL\x10\x01\x12\x16\n\x12PURPOSE_VISIBILITY\x10\x02*\\\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x11\n\rEFFECT_PERMIT\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_DENY\x10\x02\x12\x16\n\x12\x45\x46\x46\x45\x43T_CONDITIONAL\x10\x03*\xd4\x03\n\tErrorCode\x12\x1a\n\x16\x45RROR_CODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45RROR_CODE_NO_POLICIES\x10\x01\x12\x1f\n\x1b\x45RROR_CODE_CATALOG_MISMATCH\x10\x02\x12\x1f\n\x1b\x45RROR_CODE_INVALID_QUESTION\x10\x03\x12\x1d\n\x19\x45RROR_CODE_UNKNOWN_ACTION\x10\x04\x12\x1c\n\x18\x45RROR_CODE_UNKNOWN_AGENT\x10\x05\x12\x1b\n\x17\x45RROR_CODE_UNKNOWN_ROLE\x10\x06\x12\x1f\n\x1b\x45RROR_CODE_UNKNOWN_RESOURCE\x10\x07\x12\x1a\n\x16\x45RROR_CODE_UNKNOWN_ORG\x10\x08\x12 \n\x1c\x45RROR_CODE_RESOURCE_CONFLICT\x10\t\x12\x1c\n\x18\x45RROR_CODE_ORG_ISOLATION\x10\n\x12 \n\x1c\x45RROR_CODE_VALUE_NOT_CARRIED\x10\x0b\x12\x1e\n\x1a\x45RROR_CODE_CONTEXT_MISSING\x10\x0c\x12\x1b\n\x17\x45RROR_CODE_POLICY_ERROR\x10\r\x12\x17\n\x13\x45RROR_CODE_INTERNAL\x10\x0e\x32\xe1\x03\n\x14\x41uthorizationService\x12U\n\x08\x45valuate\x12#.sallyport.authz.v1.EvaluateRequest\x1a$.sallyport.authz.v1.EvaluateResponse\x12\x64\n\rEvaluateBatch\x12(.sallyport.authz.v1.EvaluateBatchRequest\x1a).sallyport.authz.v1.EvaluateBatchResponse\x12^\n\x0bGetRevision\x12&.sallyport.authz.v1.GetRevisionRequest\x1a\'.sallyport.authz.v1.GetRevisionResponse\x12[\n\nGetCatalog\x12%.sallyport.authz.v1.GetCatalogRequest\x1a&.sallyport.authz.v1.GetCatalogResponse\x12O\n\x06Reload\x12!.sallyport.authz.v1.ReloadRequest\x1a\".sallyport.authz.v1.ReloadResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sallyport.authz.v1.authz_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PURPOSE']._serialized_start=1384
-  _globals['_PURPOSE']._serialized_end=1460
-  _globals['_EFFECT']._serialized_start=1462
-  _globals['_EFFECT']._serialized_end=1554
-  _globals['_ERRORCODE']._serialized_start=1557
-  _globals['_ERRORCODE']._serialized_end=2025
+  _globals['_PURPOSE']._serialized_start=1904
+  _globals['_PURPOSE']._serialized_end=1980
+  _globals['_EFFECT']._serialized_start=1982
+  _globals['_EFFECT']._serialized_end=2074
+  _globals['_ERRORCODE']._serialized_start=2077
+  _globals['_ERRORCODE']._serialized_end=2545
   _globals['_EVALUATEREQUEST']._serialized_start=54
   _globals['_EVALUATEREQUEST']._serialized_end=102
   _globals['_EVALUATERESPONSE']._serialized_start=104
@@ -49,22 +49,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETREVISIONREQUEST']._serialized_end=310
   _globals['_GETREVISIONRESPONSE']._serialized_start=312
   _globals['_GETREVISIONRESPONSE']._serialized_end=362
-  _globals['_QUESTION']._serialized_start=365
-  _globals['_QUESTION']._serialized_end=632
-  _globals['_SUBJECT']._serialized_start=634
-  _globals['_SUBJECT']._serialized_end=738
-  _globals['_SESSION']._serialized_start=740
-  _globals['_SESSION']._serialized_end=823
-  _globals['_EVALUATION']._serialized_start=825
-  _globals['_EVALUATION']._serialized_end=916
-  _globals['_RESOURCE']._serialized_start=918
-  _globals['_RESOURCE']._serialized_end=974
-  _globals['_ANSWER']._serialized_start=977
-  _globals['_ANSWER']._serialized_end=1118
-  _globals['_RESULT']._serialized_start=1121
-  _globals['_RESULT']._serialized_end=1274
-  _globals['_REVISIONANSWER']._serialized_start=1276
-  _globals['_REVISIONANSWER']._serialized_end=1382
-  _globals['_AUTHORIZATIONSERVICE']._serialized_start=2028
-  _globals['_AUTHORIZATIONSERVICE']._serialized_end=2335
+  _globals['_GETCATALOGREQUEST']._serialized_start=364
+  _globals['_GETCATALOGREQUEST']._serialized_end=414
+  _globals['_GETCATALOGRESPONSE']._serialized_start=416
+  _globals['_GETCATALOGRESPONSE']._serialized_end=465
+  _globals['_RELOADREQUEST']._serialized_start=467
+  _globals['_RELOADREQUEST']._serialized_end=513
+  _globals['_RELOADRESPONSE']._serialized_start=515
+  _globals['_RELOADRESPONSE']._serialized_end=560
+  _globals['_QUESTION']._serialized_start=563
+  _globals['_QUESTION']._serialized_end=830
+  _globals['_SUBJECT']._serialized_start=832
+  _globals['_SUBJECT']._serialized_end=936
+  _globals['_SESSION']._serialized_start=938
+  _globals['_SESSION']._serialized_end=1061
+  _globals['_EVALUATION']._serialized_start=1063
+  _globals['_EVALUATION']._serialized_end=1154
+  _globals['_RESOURCE']._serialized_start=1156
+  _globals['_RESOURCE']._serialized_end=1212
+  _globals['_ANSWER']._serialized_start=1215
+  _globals['_ANSWER']._serialized_end=1356
+  _globals['_RESULT']._serialized_start=1359
+  _globals['_RESULT']._serialized_end=1528
+  _globals['_REVISIONANSWER']._serialized_start=1530
+  _globals['_REVISIONANSWER']._serialized_end=1636
+  _globals['_CATALOGQUESTION']._serialized_start=1638
+  _globals['_CATALOGQUESTION']._serialized_end=1694
+  _globals['_CATALOGANSWER']._serialized_start=1696
+  _globals['_CATALOGANSWER']._serialized_end=1743
+  _globals['_RELOADQUESTION']._serialized_start=1745
+  _globals['_RELOADQUESTION']._serialized_end=1795
+  _globals['_RELOADANSWER']._serialized_start=1797
+  _globals['_RELOADANSWER']._serialized_end=1902
+  _globals['_AUTHORIZATIONSERVICE']._serialized_start=2548
+  _globals['_AUTHORIZATIONSERVICE']._serialized_end=3029
 # @@protoc_insertion_point(module_scope)

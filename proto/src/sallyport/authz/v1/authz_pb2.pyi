@@ -61,7 +61,7 @@ class _EffectEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Effect.ValueTy
     EFFECT_PERMIT: _Effect.ValueType  # 1
     EFFECT_DENY: _Effect.ValueType  # 2
     EFFECT_CONDITIONAL: _Effect.ValueType  # 3
-    """visibility only: some permit may still match"""
+    """visibility only: some permit may still match; PERMIT there: every call is permitted"""
 
 class Effect(_Effect, metaclass=_EffectEnumTypeWrapper): ...
 
@@ -70,7 +70,7 @@ EFFECT_UNSPECIFIED: Effect.ValueType  # 0
 EFFECT_PERMIT: Effect.ValueType  # 1
 EFFECT_DENY: Effect.ValueType  # 2
 EFFECT_CONDITIONAL: Effect.ValueType  # 3
-"""visibility only: some permit may still match"""
+"""visibility only: some permit may still match; PERMIT there: every call is permitted"""
 Global___Effect: _TypeAlias = Effect  # noqa: Y015
 
 class _ErrorCode:
@@ -283,6 +283,100 @@ class GetRevisionResponse(_message.Message):
 Global___GetRevisionResponse: _TypeAlias = GetRevisionResponse  # noqa: Y015
 
 @_typing.final
+class GetCatalogRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    MAC_FIELD_NUMBER: _builtins.int
+    question: _builtins.bytes
+    """a serialised CatalogQuestion"""
+    mac: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        question: _builtins.bytes = ...,
+        mac: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mac", b"mac", "question", b"question"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCatalogRequest: _TypeAlias = GetCatalogRequest  # noqa: Y015
+
+@_typing.final
+class GetCatalogResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWER_FIELD_NUMBER: _builtins.int
+    MAC_FIELD_NUMBER: _builtins.int
+    answer: _builtins.bytes
+    """a serialised CatalogAnswer"""
+    mac: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        answer: _builtins.bytes = ...,
+        mac: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "mac", b"mac"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCatalogResponse: _TypeAlias = GetCatalogResponse  # noqa: Y015
+
+@_typing.final
+class ReloadRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    MAC_FIELD_NUMBER: _builtins.int
+    question: _builtins.bytes
+    """a serialised ReloadQuestion"""
+    mac: _builtins.bytes
+    """HMAC-SHA-256 under the operator key, which is not the hop key"""
+    def __init__(
+        self,
+        *,
+        question: _builtins.bytes = ...,
+        mac: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mac", b"mac", "question", b"question"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadRequest: _TypeAlias = ReloadRequest  # noqa: Y015
+
+@_typing.final
+class ReloadResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWER_FIELD_NUMBER: _builtins.int
+    MAC_FIELD_NUMBER: _builtins.int
+    answer: _builtins.bytes
+    """a serialised ReloadAnswer"""
+    mac: _builtins.bytes
+    """under the operator key"""
+    def __init__(
+        self,
+        *,
+        answer: _builtins.bytes = ...,
+        mac: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "mac", b"mac"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadResponse: _TypeAlias = ReloadResponse  # noqa: Y015
+
+@_typing.final
 class Question(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -382,27 +476,35 @@ class Session(_message.Message):
     IP_FIELD_NUMBER: _builtins.int
     RISK_FIELD_NUMBER: _builtins.int
     MFA_AGE_FIELD_NUMBER: _builtins.int
+    CALL_COUNT_FIELD_NUMBER: _builtins.int
     ip: _builtins.str
     """textual address, empty if unknown, at most 45 bytes"""
     risk: _builtins.int
     """0 to 100"""
     mfa_age: _builtins.int
     """seconds since the user's last multi-factor authentication, not negative"""
+    call_count: _builtins.int
+    """tool calls of this compound identity permitted within the last hour, this one not"""
     def __init__(
         self,
         *,
         ip: _builtins.str = ...,
         risk: _builtins.int | None = ...,
         mfa_age: _builtins.int | None = ...,
+        call_count: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_mfa_age", b"_mfa_age", "_risk", b"_risk", "mfa_age", b"mfa_age", "risk", b"risk"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_call_count", b"_call_count", "_mfa_age", b"_mfa_age", "_risk", b"_risk", "call_count", b"call_count", "mfa_age", b"mfa_age", "risk", b"risk"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mfa_age", b"_mfa_age", "_risk", b"_risk", "ip", b"ip", "mfa_age", b"mfa_age", "risk", b"risk"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_call_count", b"_call_count", "_mfa_age", b"_mfa_age", "_risk", b"_risk", "call_count", b"call_count", "ip", b"ip", "mfa_age", b"mfa_age", "risk", b"risk"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__call_count: _TypeAlias = _typing.Literal["call_count"]  # noqa: Y015
+    _WhichOneofArgType__call_count: _TypeAlias = _typing.Literal["_call_count", b"_call_count"]  # noqa: Y015
     _WhichOneofReturnType__mfa_age: _TypeAlias = _typing.Literal["mfa_age"]  # noqa: Y015
     _WhichOneofArgType__mfa_age: _TypeAlias = _typing.Literal["_mfa_age", b"_mfa_age"]  # noqa: Y015
     _WhichOneofReturnType__risk: _TypeAlias = _typing.Literal["risk"]  # noqa: Y015
     _WhichOneofArgType__risk: _TypeAlias = _typing.Literal["_risk", b"_risk"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__call_count) -> _WhichOneofReturnType__call_count | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__mfa_age) -> _WhichOneofReturnType__mfa_age | None: ...
     @_typing.overload
@@ -513,6 +615,7 @@ class Result(_message.Message):
     ERRORS_FIELD_NUMBER: _builtins.int
     OBLIGATIONS_FIELD_NUMBER: _builtins.int
     ADVICE_FIELD_NUMBER: _builtins.int
+    SCOPES_FIELD_NUMBER: _builtins.int
     effect: Global___Effect.ValueType
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -530,6 +633,10 @@ class Result(_message.Message):
     def advice(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """for the caller, only where the tool is visible; at most 16 of 1 to 1024 bytes"""
 
+    @_builtins.property
+    def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """of a denial: with these OAuth scopes, no policy that decided would; at most 16 of"""
+
     def __init__(
         self,
         *,
@@ -538,10 +645,11 @@ class Result(_message.Message):
         errors: _abc.Iterable[Global___ErrorCode.ValueType] | None = ...,
         obligations: _abc.Iterable[_builtins.str] | None = ...,
         advice: _abc.Iterable[_builtins.str] | None = ...,
+        scopes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "effect", b"effect", "errors", b"errors", "obligations", b"obligations", "reasons", b"reasons"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "effect", b"effect", "errors", b"errors", "obligations", b"obligations", "reasons", b"reasons", "scopes", b"scopes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -582,3 +690,112 @@ class RevisionAnswer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevisionAnswer: _TypeAlias = RevisionAnswer  # noqa: Y015
+
+@_typing.final
+class CatalogQuestion(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NONCE_FIELD_NUMBER: _builtins.int
+    CATALOG_DIGEST_FIELD_NUMBER: _builtins.int
+    nonce: _builtins.bytes
+    """16 random bytes"""
+    catalog_digest: _builtins.str
+    """the catalog wanted"""
+    def __init__(
+        self,
+        *,
+        nonce: _builtins.bytes = ...,
+        catalog_digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog_digest", b"catalog_digest", "nonce", b"nonce"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CatalogQuestion: _TypeAlias = CatalogQuestion  # noqa: Y015
+
+@_typing.final
+class CatalogAnswer(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NONCE_FIELD_NUMBER: _builtins.int
+    CATALOG_FIELD_NUMBER: _builtins.int
+    nonce: _builtins.bytes
+    """the question's"""
+    catalog: _builtins.bytes
+    """catalog.yaml as it was read, at most 1 MiB; empty if another catalog is in force"""
+    def __init__(
+        self,
+        *,
+        nonce: _builtins.bytes = ...,
+        catalog: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "nonce", b"nonce"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CatalogAnswer: _TypeAlias = CatalogAnswer  # noqa: Y015
+
+@_typing.final
+class ReloadQuestion(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NONCE_FIELD_NUMBER: _builtins.int
+    ISSUED_AT_FIELD_NUMBER: _builtins.int
+    nonce: _builtins.bytes
+    """16 random bytes; each is taken once"""
+    issued_at: _builtins.int
+    """seconds since the epoch; older or newer than 60 s is refused"""
+    def __init__(
+        self,
+        *,
+        nonce: _builtins.bytes = ...,
+        issued_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["issued_at", b"issued_at", "nonce", b"nonce"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadQuestion: _TypeAlias = ReloadQuestion  # noqa: Y015
+
+@_typing.final
+class ReloadAnswer(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NONCE_FIELD_NUMBER: _builtins.int
+    LOADED_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    CATALOG_DIGEST_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    nonce: _builtins.bytes
+    """the question's"""
+    loaded: _builtins.bool
+    """the directory as it stands serves"""
+    revision: _builtins.str
+    """what serves now, 64 hex digits; empty if none"""
+    catalog_digest: _builtins.str
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """why the directory was refused; at most 100 of 1 to 2048 bytes"""
+
+    def __init__(
+        self,
+        *,
+        nonce: _builtins.bytes = ...,
+        loaded: _builtins.bool = ...,
+        revision: _builtins.str = ...,
+        catalog_digest: _builtins.str = ...,
+        problems: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog_digest", b"catalog_digest", "loaded", b"loaded", "nonce", b"nonce", "problems", b"problems", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadAnswer: _TypeAlias = ReloadAnswer  # noqa: Y015

@@ -49,6 +49,16 @@ class AuthorizationServiceStub:
                 request_serializer=sallyport_dot_authz_dot_v1_dot_authz__pb2.GetRevisionRequest.SerializeToString,
                 response_deserializer=sallyport_dot_authz_dot_v1_dot_authz__pb2.GetRevisionResponse.FromString,
                 _registered_method=True)
+        self.GetCatalog = channel.unary_unary(
+                '/sallyport.authz.v1.AuthorizationService/GetCatalog',
+                request_serializer=sallyport_dot_authz_dot_v1_dot_authz__pb2.GetCatalogRequest.SerializeToString,
+                response_deserializer=sallyport_dot_authz_dot_v1_dot_authz__pb2.GetCatalogResponse.FromString,
+                _registered_method=True)
+        self.Reload = channel.unary_unary(
+                '/sallyport.authz.v1.AuthorizationService/Reload',
+                request_serializer=sallyport_dot_authz_dot_v1_dot_authz__pb2.ReloadRequest.SerializeToString,
+                response_deserializer=sallyport_dot_authz_dot_v1_dot_authz__pb2.ReloadResponse.FromString,
+                _registered_method=True)
 
 
 class AuthorizationServiceServicer:
@@ -75,6 +85,20 @@ class AuthorizationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCatalog(self, request, context):
+        """The bytes of the catalog in force, for a PEP whose directory already holds another one, or none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Reload(self, request, context):
+        """Read the policy directory again; answered once the new set serves, or is refused. Under the operator's key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuthorizationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -92,6 +116,16 @@ def add_AuthorizationServiceServicer_to_server(servicer, server):
                     servicer.GetRevision,
                     request_deserializer=sallyport_dot_authz_dot_v1_dot_authz__pb2.GetRevisionRequest.FromString,
                     response_serializer=sallyport_dot_authz_dot_v1_dot_authz__pb2.GetRevisionResponse.SerializeToString,
+            ),
+            'GetCatalog': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCatalog,
+                    request_deserializer=sallyport_dot_authz_dot_v1_dot_authz__pb2.GetCatalogRequest.FromString,
+                    response_serializer=sallyport_dot_authz_dot_v1_dot_authz__pb2.GetCatalogResponse.SerializeToString,
+            ),
+            'Reload': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reload,
+                    request_deserializer=sallyport_dot_authz_dot_v1_dot_authz__pb2.ReloadRequest.FromString,
+                    response_serializer=sallyport_dot_authz_dot_v1_dot_authz__pb2.ReloadResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -175,6 +209,60 @@ class AuthorizationService:
             '/sallyport.authz.v1.AuthorizationService/GetRevision',
             sallyport_dot_authz_dot_v1_dot_authz__pb2.GetRevisionRequest.SerializeToString,
             sallyport_dot_authz_dot_v1_dot_authz__pb2.GetRevisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCatalog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sallyport.authz.v1.AuthorizationService/GetCatalog',
+            sallyport_dot_authz_dot_v1_dot_authz__pb2.GetCatalogRequest.SerializeToString,
+            sallyport_dot_authz_dot_v1_dot_authz__pb2.GetCatalogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sallyport.authz.v1.AuthorizationService/Reload',
+            sallyport_dot_authz_dot_v1_dot_authz__pb2.ReloadRequest.SerializeToString,
+            sallyport_dot_authz_dot_v1_dot_authz__pb2.ReloadResponse.FromString,
             options,
             channel_credentials,
             insecure,

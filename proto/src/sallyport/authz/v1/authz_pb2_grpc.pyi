@@ -45,6 +45,10 @@ class AuthorizationServiceStub:
     """A call on several resources, or a listing of several actions, all on one snapshot."""
     GetRevision: _grpc.UnaryUnaryMultiCallable[_authz_pb2.GetRevisionRequest, _authz_pb2.GetRevisionResponse]
     """The revision in force and the catalog that belongs to it."""
+    GetCatalog: _grpc.UnaryUnaryMultiCallable[_authz_pb2.GetCatalogRequest, _authz_pb2.GetCatalogResponse]
+    """The bytes of the catalog in force, for a PEP whose directory already holds another one, or none."""
+    Reload: _grpc.UnaryUnaryMultiCallable[_authz_pb2.ReloadRequest, _authz_pb2.ReloadResponse]
+    """Read the policy directory again; answered once the new set serves, or is refused. Under the operator's key."""
 
 @_typing.type_check_only
 class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
@@ -55,6 +59,10 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     """A call on several resources, or a listing of several actions, all on one snapshot."""
     GetRevision: _aio.UnaryUnaryMultiCallable[_authz_pb2.GetRevisionRequest, _authz_pb2.GetRevisionResponse]  # type: ignore[assignment]
     """The revision in force and the catalog that belongs to it."""
+    GetCatalog: _aio.UnaryUnaryMultiCallable[_authz_pb2.GetCatalogRequest, _authz_pb2.GetCatalogResponse]  # type: ignore[assignment]
+    """The bytes of the catalog in force, for a PEP whose directory already holds another one, or none."""
+    Reload: _aio.UnaryUnaryMultiCallable[_authz_pb2.ReloadRequest, _authz_pb2.ReloadResponse]  # type: ignore[assignment]
+    """Read the policy directory again; answered once the new set serves, or is refused. Under the operator's key."""
 
 class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -80,5 +88,21 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_authz_pb2.GetRevisionResponse, _abc.Awaitable[_authz_pb2.GetRevisionResponse]]:
         """The revision in force and the catalog that belongs to it."""
+
+    @_abc_1.abstractmethod
+    def GetCatalog(
+        self,
+        request: _authz_pb2.GetCatalogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authz_pb2.GetCatalogResponse, _abc.Awaitable[_authz_pb2.GetCatalogResponse]]:
+        """The bytes of the catalog in force, for a PEP whose directory already holds another one, or none."""
+
+    @_abc_1.abstractmethod
+    def Reload(
+        self,
+        request: _authz_pb2.ReloadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_authz_pb2.ReloadResponse, _abc.Awaitable[_authz_pb2.ReloadResponse]]:
+        """Read the policy directory again; answered once the new set serves, or is refused. Under the operator's key."""
 
 def add_AuthorizationServiceServicer_to_server(servicer: AuthorizationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -77,6 +77,7 @@ SESSION = Record(
         "ip": Field(IPADDR, False),
         "risk": Field(LONG, False),
         "mfa_age": Field(DURATION, False),
+        "call_count": Field(LONG, False),
     }
 )
 

@@ -12,6 +12,7 @@ from sallyport.pdp.schema import Action
 
 _MAX_RISK = 100
 _MAX_AGE = 2**53 - 1  # seconds; as milliseconds it still fits Cedar's duration
+_MAX_COUNT = 2**53 - 1
 
 
 def build(action: Action, query: Query, now: datetime) -> dict[str, Any]:
@@ -42,6 +43,8 @@ def _session(session: Session, now: datetime) -> dict[str, Any]:
         facts["risk"] = _within(session.risk, _MAX_RISK)
     if session.mfa_age is not None:
         facts["mfa_age"] = f"{_within(session.mfa_age, _MAX_AGE // 1000)}s"
+    if session.call_count is not None:
+        facts["call_count"] = _within(session.call_count, _MAX_COUNT)
     return facts
 
 

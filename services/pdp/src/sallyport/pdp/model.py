@@ -22,7 +22,7 @@ class Effect(IntEnum):
 
     PERMIT = 1
     DENY = 2
-    CONDITIONAL = 3  # visibility only
+    CONDITIONAL = 3  # visibility only: some call may be permitted; PERMIT there: every call is
 
 
 class ErrorCode(IntEnum):
@@ -63,6 +63,7 @@ class Session:
     ip: str | None = None  # textual address
     risk: int | None = None  # 0 to 100
     mfa_age: int | None = None  # seconds
+    call_count: int | None = None  # calls of this compound identity permitted within the last hour, this one not
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class Verdict:
     errors: tuple[ErrorCode, ...] = ()
     obligations: tuple[str, ...] = ()  # the union over all determining permits
     advice: tuple[str, ...] = ()  # for the caller, only where the action is visible to them
+    scopes: tuple[str, ...] = ()  # of a denial: OAuth scopes with which no policy that decided would; same
 
 
 class Denied(Exception):

@@ -21,6 +21,7 @@ from sallyport.contract.limits import (
     MAX_EVALUATIONS,
     MAX_QUESTION_BYTES,
     MAX_REASONS,
+    MAX_RESULT_SCOPES,
     check_question,
 )
 from sallyport.pdp.model import Effect, ErrorCode, Json, Principal, Purpose, Query, Session, Verdict
@@ -112,6 +113,7 @@ def _session(session: pb.Session) -> Session:
         ip=session.ip or None,
         risk=session.risk if session.HasField("risk") else None,
         mfa_age=session.mfa_age if session.HasField("mfa_age") else None,
+        call_count=session.call_count if session.HasField("call_count") else None,
     )
 
 
@@ -157,4 +159,5 @@ def _result(verdict: Verdict) -> pb.Result:
         errors=[pb.ErrorCode.ValueType(code) for code in verdict.errors],
         obligations=verdict.obligations,
         advice=verdict.advice[:MAX_ADVICE],
+        scopes=verdict.scopes[:MAX_RESULT_SCOPES],
     )

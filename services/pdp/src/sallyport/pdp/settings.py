@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -23,11 +23,31 @@ class Telemetry(Settings):
     otlp_endpoint: str = ""  # empty: no spans are made
 
 
+class Audit(Settings):
+    """The PDP's own stream, the second witness of each decision."""
+
+    directory: ConfigPath
+    signing_key: ConfigPath
+    masking_key: ConfigPath
+
+
+class Reload(Settings):
+    """How changes of the policy directory come into force."""
+
+    poll_ms: int = Field(default=500, ge=50, le=60_000)  # between looks at the directory
+    seconds: int = Field(default=60, ge=1, le=600)  # the most that checking a set may take
+    tests: Literal["ignore", "require"] = "ignore"  # require: a set whose own tests fail is refused
+    operator_key: ConfigPath | None = None  # who holds it may ask for a reload; none: nobody may
+
+
 class PdpSettings(Settings):
     listen: Annotated[str, AfterValidator(addresses.same_machine)]
     health: Annotated[str, AfterValidator(addresses.network)]
+    metrics: Annotated[str, AfterValidator(addresses.network)] | None = None  # Prometheus; none: not served
     policies: ConfigPath
     hop_key: ConfigPath
+    audit: Audit
+    reload: Reload = Reload()
     limits: Limits = Limits()
     telemetry: Telemetry = Telemetry()
 
