@@ -175,7 +175,7 @@ def read(held: Snapshot, path: str = "alice/a.txt", **more: Any) -> Verdict:
 
 def sees(held: Snapshot, action: str, who: Principal | None = None) -> bool:
     verdicts = decide(held, who or alice(), [Query(action)], Purpose.VISIBILITY, catalog_digest=held.catalog_digest)
-    return verdicts[0].effect is Effect.CONDITIONAL
+    return verdicts[0].effect is not Effect.DENY
 
 
 def _yaml(value: Any) -> str:

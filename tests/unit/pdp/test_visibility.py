@@ -10,10 +10,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sallyport.pdp import context, identity
 from sallyport.pdp.decider import decide
+from sallyport.pdp.engine import prepare
 from sallyport.pdp.model import Effect, ErrorCode, Principal, Purpose, Query, Session
-from sallyport.pdp.policies import compile_set, index_of
 from sallyport.pdp.snapshot import Snapshot
 from sallyport.runtime.problems import ConfigError
 from tests.support import policy_dir as sample
@@ -221,17 +220,12 @@ def unsliced(
     held: Snapshot, action: str, target: tuple[str, str], who: Principal, risk: int | None
 ) -> tuple[bool, set[str]]:
     """What Cedar says to the same request with every policy there is."""
-    rules = held.rules[action]
     query = Query(action, *target, input={"path": target[1]}, session=Session(risk=risk))
-    request = {
-        "principal": {"type": "Compound", "id": identity.compound(who)},
-        "action": {"type": "Action", "id": action},
-        "resource": {"type": target[0], "id": target[1]},
-        "context": context.build(rules.action, query, sample.NOON),
-    }
-    entities = held.entities.handle(who, held.entities.resource(rules, who, query))
-    result = cedarpy.is_authorized(request, compile_set(held.policies), entities, held.schema)
-    return result.allowed, {held.policies[index_of(reason)].id for reason in result.diagnostics.reasons}
+    prepared = prepare(held, who, query, sample.NOON, whole=True)
+    everything = "\n".join(policy.statement.text for policy in held.policies)
+    result = cedarpy.is_authorized(dict(prepared.request), everything, prepared.world.handle, held.schema)
+    numbers = [int(reason.removeprefix("policy")) for reason in result.diagnostics.reasons]
+    return result.allowed, {held.policies[number].id for number in numbers}
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

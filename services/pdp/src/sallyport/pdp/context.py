@@ -9,6 +9,7 @@ from typing import Any
 from sallyport.pdp.carry import NotCarriedError, carry
 from sallyport.pdp.model import Denied, ErrorCode, Query, Session
 from sallyport.pdp.schema import Action
+from sallyport.pdp.types import Record
 
 _MAX_RISK = 100
 _MAX_AGE = 2**53 - 1  # seconds; as milliseconds it still fits Cedar's duration
@@ -28,6 +29,15 @@ def build(action: Action, query: Query, now: datetime) -> dict[str, Any]:
         except NotCarriedError:
             raise Denied(ErrorCode.VALUE_NOT_CARRIED) from None
     return context
+
+
+def trim(context: dict[str, Any], read: Record) -> dict[str, Any]:
+    """The context without what no policy reads."""
+    return {
+        part: {name: facts[name] for name in kept.type.fields if name in facts}
+        for part, facts in context.items()
+        if isinstance((kept := read.fields[part]).type, Record)
+    }
 
 
 def _session(session: Session, now: datetime) -> dict[str, Any]:

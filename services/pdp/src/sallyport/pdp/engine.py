@@ -1,36 +1,46 @@
-"""One decision. Only Cedar's Allow without a single error is a permit; whatever else happens is a denial.
-
-Cedar skips a policy that fails, also a forbid, and goes on; a request that doesn't fit the schema isn't evaluated at
-all. Both look harmless in its answer, so both are looked for here.
-"""
+"""One decision: the question made into a request for the engine room, and its judgement into a verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-
-import cedarpy
+from typing import Any
 
 from sallyport.pdp import context
 from sallyport.pdp.failure import code_of
 from sallyport.pdp.model import Denied, Effect, ErrorCode, Principal, Query, Verdict
-from sallyport.pdp.policies import index_of, number_in
-from sallyport.pdp.policy import Policy
-from sallyport.pdp.principals import Uid
+from sallyport.pdp.room import Judgement
+from sallyport.pdp.rule import Rule
 from sallyport.pdp.rules import ActionRules
+from sallyport.pdp.slices import ANY, Keys
 from sallyport.pdp.snapshot import Snapshot
 from sallyport.pdp.visibility import is_visible
+from sallyport.pdp.world import Uid, World
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A question as the engine room takes it."""
+
+    request: Mapping[str, Any]  # Cedar's: principal, action, resource, context
+    keys: Keys
+    world: World
+    rules: ActionRules
 
 
 def evaluate(snapshot: Snapshot, principal: Principal, query: Query, now: datetime) -> Verdict:
     """May this principal do this, here and now? `now` is the PDP's clock, with its time zone. Never raises."""
     try:
-        return _evaluate(snapshot, principal, query, now)
+        prepared = prepare(snapshot, principal, query, now)
+        judged = snapshot.room.judge(prepared.request, prepared.keys, prepared.world)
+        return _verdict(snapshot, principal, prepared.rules, judged)
     except BaseException as error:  # noqa: BLE001 — any exception is a denial; a panic in Rust isn't even an Exception
         return Verdict(Effect.DENY, errors=(code_of(error),))
 
 
-def _evaluate(snapshot: Snapshot, principal: Principal, query: Query, now: datetime) -> Verdict:
+def prepare(snapshot: Snapshot, principal: Principal, query: Query, now: datetime, *, whole: bool = False) -> Prepared:
+    """The request and all that it refers to. `whole`: with all of the context, for snapshot.schema. Raises Denied."""
     rules = snapshot.rules.get(query.action)
     if rules is None:
         raise Denied(ErrorCode.UNKNOWN_ACTION)
@@ -38,44 +48,48 @@ def _evaluate(snapshot: Snapshot, principal: Principal, query: Query, now: datet
     if principal.org not in rules.orgs:
         raise Denied(ErrorCode.ORG_ISOLATION)
     resource = snapshot.entities.resource(rules, principal, query)
+    facts = context.build(rules.action, query, now)
     request = {
         "principal": _named(view.uid),
         "action": _named(("Action", query.action)),
         "resource": _named(resource.uid),
-        "context": context.build(rules.action, query, now),
+        "context": facts if whole else context.trim(facts, rules.context),
     }
-    entities = snapshot.entities.handle(principal, resource)
-    result = cedarpy.is_authorized(request, rules.compiled, entities, snapshot.schema)
-    return _verdict(snapshot, principal, rules, result)
+    keys = Keys(view.keys, view.own_keys, rules.keys, (ANY, (resource.uid[0], None)), (resource.uid,))
+    return Prepared(request, keys, snapshot.entities.world(principal, resource), rules)
 
 
-def _verdict(snapshot: Snapshot, principal: Principal, rules: ActionRules, result: cedarpy.AuthzResult) -> Verdict:
-    if result.decision is cedarpy.Decision.NoDecision:
+def _verdict(snapshot: Snapshot, principal: Principal, rules: ActionRules, judged: Judgement) -> Verdict:
+    if judged.invalid or judged.absent:
         raise Denied(ErrorCode.INVALID_QUESTION)
-    diagnostics = result.diagnostics
-    if diagnostics.errors:
-        failed = _at(rules, dict.fromkeys(number_in(message) for message in diagnostics.errors))
-        return Verdict(Effect.DENY, reasons=_ids(failed), errors=(ErrorCode.POLICY_ERROR,))
-    deciding = _at(rules, sorted(index_of(reason) for reason in diagnostics.reasons))
-    if result.decision is cedarpy.Decision.Allow and deciding and all(policy.permits for policy in deciding):
+    if judged.failed:
+        return Verdict(Effect.DENY, reasons=_ids(judged.failed), errors=(ErrorCode.POLICY_ERROR,))
+    if judged.allowed:
         return Verdict(
             Effect.PERMIT,
-            reasons=_ids(deciding),
-            obligations=_unique(policy.obligation for policy in deciding),
-            advice=_unique(policy.advice for policy in deciding),
+            reasons=_ids(judged.reasons),
+            obligations=_unique(rule.obligation for rule in judged.reasons),
+            advice=_unique(rule.advice for rule in judged.reasons),
         )
-    advice = _unique(policy.advice for policy in deciding)
-    # Advice would tell a caller that a tool exists which they can't see.
-    told = advice if advice and is_visible(snapshot, principal, rules) else ()
-    return Verdict(Effect.DENY, reasons=_ids(deciding), advice=told)
+    # Advice and scopes would tell a caller that a tool exists which they can't see.
+    told = judged.reasons if any(_tells(rule) for rule in judged.reasons) else ()
+    told = told if told and is_visible(snapshot, principal, rules.action.name) else ()
+    # One forbid that no scope lifts, and asking for scopes would lead nowhere.
+    scopes = [scope for rule in told for scope in rule.oauth_scopes] if all(rule.oauth_scopes for rule in told) else []
+    return Verdict(
+        Effect.DENY,
+        reasons=_ids(judged.reasons),
+        advice=_unique(rule.advice for rule in told),
+        scopes=_unique(scopes),
+    )
 
 
-def _at(rules: ActionRules, numbers: Iterable[int]) -> list[Policy]:
-    return [rules.rules[number].policy for number in numbers]
+def _tells(rule: Rule) -> bool:
+    return rule.advice is not None or bool(rule.oauth_scopes)
 
 
-def _ids(policies: Sequence[Policy]) -> tuple[str, ...]:
-    return tuple(policy.id for policy in policies)
+def _ids(rules: Sequence[Rule]) -> tuple[str, ...]:
+    return tuple(rule.id for rule in rules)
 
 
 def _unique(texts: Iterable[str | None]) -> tuple[str, ...]:

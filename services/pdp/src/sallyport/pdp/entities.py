@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import cedarpy
 
+from sallyport.pdp import world
 from sallyport.pdp.model import Denied, ErrorCode, Principal, Query
-from sallyport.pdp.principals import CACHED, Principals, Uid
+from sallyport.pdp.principals import CACHED, Principals
 from sallyport.pdp.resources import Resources
 from sallyport.pdp.rules import ActionRules
 from sallyport.pdp.schema import SERVER_ID
+from sallyport.pdp.world import Uid, World
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
     uid: Uid
-    attributes: str  # Cedar's JSON object
     orgs: tuple[str, ...]  # every org that it refers to
+    attributes: dict[str, Any] = field(hash=False, compare=False)  # Cedar's JSON
+    text: str  # the same, to be told apart by
 
 
 class Entities:
     """Finds resources and keeps the parsed entities of the last requests."""
 
-    __slots__ = ("_principals", "_resources", "_schema", "handle")
+    __slots__ = ("_principals", "_resources", "_schema", "world")
 
     def __init__(self, principals: Principals, resources: Resources, schema: cedarpy.Schema) -> None:
         self._principals = principals
         self._resources = resources
         self._schema = schema
-        self.handle = lru_cache(maxsize=CACHED)(self._handle)
+        self.world = lru_cache(maxsize=CACHED)(self._world)
 
     def resource(self, rules: ActionRules, principal: Principal, query: Query) -> Resource:
         """The resource with every attribute, in the principal's own org. Raises Denied."""
@@ -45,7 +47,7 @@ class Entities:
         attributes, orgs = found
         if attributes["org"]["__entity"]["id"] != principal.org:
             raise Denied(ErrorCode.ORG_ISOLATION)
-        return Resource((query.resource_type, query.resource_id), _dump(attributes), tuple(sorted(orgs)))
+        return Resource((query.resource_type, query.resource_id), tuple(sorted(orgs)), attributes, _dump(attributes))
 
     def _own(self, rules: ActionRules, principal: Principal, query: Query) -> Resource:
         """A tool or the server itself: what it is stands in the catalog, and nobody adds to it."""
@@ -57,23 +59,20 @@ class Entities:
             raise Denied(ErrorCode.ORG_ISOLATION)
         orgs = tuple(sorted(rules.orgs))
         attributes = {"orgs": [{"__entity": {"type": "Org", "id": org}} for org in orgs]}
-        return Resource((query.resource_type, query.resource_id), _dump(attributes), orgs)
+        return Resource((query.resource_type, query.resource_id), orgs, attributes, _dump(attributes))
 
-    def _handle(self, principal: Principal, resource: Resource) -> cedarpy.Entities:
-        """Built under the schema: Cedar never looks at a handle again. ValueError if it doesn't fit."""
-        orgs = sorted({principal.org, *resource.orgs})
-        described = [*self._principals.view(principal).entities, *(_org(org) for org in orgs)]
-        uid = _dump({"type": resource.uid[0], "id": resource.uid[1]})
-        touched = f'{{"uid":{uid},"attrs":{resource.attributes},"parents":[]}}'
-        return cedarpy.Entities.from_json_str(f"[{_joined(described)},{touched}]", self._schema)
+    def _world(self, principal: Principal, resource: Resource) -> World:
+        """ValueError if it doesn't fit the schema."""
+        view = self._principals.view(principal)
+        orgs = [_org(org) for org in resource.orgs if org != principal.org]
+        uid = {"type": resource.uid[0], "id": resource.uid[1]}
+        touched = {"uid": uid, "attrs": resource.attributes, "parents": []}
+        described = [*view.entities, *orgs, touched]
+        return world.build(described, self._schema, gaps=bool(world.missing([view.uid, resource.uid], described)))
 
 
 def _org(name: str) -> dict[str, Any]:
     return {"uid": {"type": "Org", "id": name}, "attrs": {}, "parents": []}
-
-
-def _joined(entities: Iterable[dict[str, Any]]) -> str:
-    return ",".join(_dump(entity) for entity in entities)
 
 
 def _dump(value: Any) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -13,10 +14,14 @@ from sallyport.contract import catalog as catalogs
 from sallyport.contract.catalog import Catalog, Tool
 from sallyport.pdp import agents, base_schema, gates, json_schema, lint, policies, resources, roles, rules, schema
 from sallyport.pdp.base_schema import BaseSchema
+from sallyport.pdp.conditions import Conditions
 from sallyport.pdp.entities import Entities
 from sallyport.pdp.policy import Policy, parse
 from sallyport.pdp.principals import Principals
+from sallyport.pdp.reads import Reads
 from sallyport.pdp.resources import Resources
+from sallyport.pdp.room import Room
+from sallyport.pdp.rule import Rule
 from sallyport.pdp.snapshot import Snapshot
 from sallyport.pdp.types import Record
 from sallyport.runtime import settings, strict_yaml
@@ -31,9 +36,13 @@ _OF_GIT = frozenset({".gitattributes", ".gitignore", ".gitkeep"})
 _T = TypeVar("_T")
 
 
-def load(contents: Contents) -> Snapshot:
-    """The whole directory, parsed, typed and checked. Raises ConfigError with all problems, sorted by place."""
-    loader = _Loader(contents)
+def load(contents: Contents, *, vetted: bool = False) -> Snapshot:
+    """The whole directory, parsed, typed and checked. Raises ConfigError with all problems, sorted by place.
+
+    `vetted`: these very bytes were loaded before, in another process. They aren't checked again, no policy's tree is
+    kept, and no step holds the interpreter for long, so that a thread may do it beside the one that answers.
+    """
+    loader = _Loader(contents, vetted=vetted)
     snapshot = loader.load()
     if snapshot is None or loader.problems:
         raise ConfigError(sorted(loader.problems, key=lambda found: (found.file, found.line, found.column)))
@@ -43,14 +52,17 @@ def load(contents: Contents) -> Snapshot:
 class _Loader:
     """One attempt: every step that can go on after another failed goes on, so that its problems are told too."""
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: Contents, *, vetted: bool) -> None:
         self._contents = contents
+        self._vetted = vetted
         self.problems: list[Problem] = list(_file_problems(contents.files))
 
     def load(self) -> Snapshot | None:
         catalog = self._try(CATALOG, lambda data: settings.load_model(Catalog, data, CATALOG))
         base = self._try(base_schema.FILE, lambda data: base_schema.read(_text(data, base_schema.FILE)))
-        read = self._policies()
+        read: Iterable[Policy] = self._policies()
+        if not self._vetted:  # all of them, whatever else is wrong
+            read = tuple(read)
         if base is None or catalog is None:
             self._forms()
             return None
@@ -72,37 +84,48 @@ class _Loader:
         self._try(agents.FILE, lambda data: agents.load(data, None))
         self._try(roles.FILE, lambda data: settings.load_model(roles.RolesFile, data, roles.FILE))
 
-    def _build(self, base: BaseSchema, found: Resources, known: lint.Known, read: list[Policy]) -> Snapshot | None:
+    def _build(self, base: BaseSchema, found: Resources, known: lint.Known, read: Iterable[Policy]) -> Snapshot | None:
         schema_text = schema.text(base, known.actions)
         try:
-            typed = cedarpy.Schema.from_str(schema_text)
+            typed = cedarpy.Schema.from_str(schema_text, release_gil=True)
         except ValueError as error:
             self.problems.append(Problem(CATALOG, 0, 0, f"Cedar can't type these tools: {error}"))
             return None
         compiled = gates.compile_roles(known.roles, known.catalog.tools)
-        everything = (*read, *parse(compiled, gates.FILE, self.problems))
-        self.problems += policies.check(everything, known, base, typed)
+        everything: Iterable[Policy] = chain(read, parse(compiled, gates.FILE, self.problems))
+        kept: tuple[Policy, ...] = ()
+        if not self._vetted:
+            everything = kept = tuple(everything)
+            self.problems += policies.check(kept, known, base, typed)
         if self.problems:
             return None
-        principals = Principals(known.roles, known.agents, found.orgs, everything)
+        conditions, reads = Conditions(), Reads()
+        held = [_rule(policy, conditions, reads) for policy in everything]  # one tree at a time
+        actions = rules.build(known.actions, found.orgs, reads)
+        narrow = schema.text(base, known.actions, {name: action.context for name, action in actions.items()})
+        narrowed = cedarpy.Schema.from_str(narrow, release_gil=True)
+        principals = Principals(known.roles, known.agents, found.orgs)
         return Snapshot(
             revision=self._contents.revision,
             catalog=known.catalog,
             catalog_digest=catalogs.digest(self._contents.files[CATALOG]),
+            catalog_bytes=self._contents.files[CATALOG],
             schema=typed,
             schema_text=schema_text,
             compiled=compiled,
-            policies=everything,
-            rules=MappingProxyType(rules.build(known.actions, everything, principals, found.orgs)),
+            policies=kept,
+            room=Room(held, narrowed),
+            rules=MappingProxyType(actions),
+            conditions=conditions,
             principals=principals,
-            entities=Entities(principals, found, typed),
+            entities=Entities(principals, found, narrowed),
         )
 
-    def _policies(self) -> list[Policy]:
+    def _policies(self) -> Iterator[Policy]:
         files = {name: data for name, data in self._contents.files.items() if name.endswith(_POLICY)}
         if not files:  # an empty policy set must not look like one that has nothing against it
             self.problems.append(Problem("*.cedar", 0, 0, "there is no policy file at all; write one, or run init"))
-        return policies.read(files, self.problems)
+        yield from policies.read(files, self.problems)
 
     def _inputs(self, catalog: Catalog, base: BaseSchema, found: Resources | None) -> Mapping[str, Record] | None:
         document = strict_yaml.parse(self._contents.files[CATALOG], CATALOG)
@@ -130,6 +153,11 @@ class _Loader:
         except ConfigError as error:
             self.problems += error.problems
             return None
+
+
+def _rule(policy: Policy, conditions: Conditions, reads: Reads) -> Rule:
+    reads.enter(policy)
+    return Rule.of(policy, conditions.conjuncts(policy))
 
 
 def _tool_complaints(tool: Tool, base: BaseSchema, found: Resources | None) -> Iterator[tuple[str, str]]:

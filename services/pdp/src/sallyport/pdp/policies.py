@@ -17,26 +17,23 @@ _INDEX = re.compile(r"policy(\d+)")
 _LITERAL = re.compile(r"([A-Za-z_][A-Za-z0-9_:]*)::\"(.*?)\"")
 
 
-def read(files: Mapping[str, bytes], problems: list[Problem]) -> list[Policy]:
-    """The policies of every .cedar file, in the order of their names."""
-    found: list[Policy] = []
+def read(files: Mapping[str, bytes], problems: list[Problem]) -> Iterator[Policy]:
+    """The policies of every .cedar file, in the order of their names; one at a time, for their trees are large."""
     for name in sorted(files):
         try:
             text = files[name].decode("utf-8")
         except UnicodeDecodeError as error:
             problems.append(Problem(name, 0, 0, f"not UTF-8 at byte {error.start}; save the file as UTF-8"))
             continue
-        before = len(problems)
-        policies = parse(text, name, problems)
-        if not policies and len(problems) == before:
+        before, found = len(problems), 0
+        for policy in parse(text, name, problems):
+            found += 1
+            if policy.id.startswith(gates.PREFIX):
+                message = f"ids that start with {gates.PREFIX!r} are for compiled roles"
+                problems.append(policy.problem(policy.statement.start, message))
+            yield policy
+        if not found and len(problems) == before:
             problems.append(Problem(name, 0, 0, "holds no policy; a file cut short would look like this: remove it"))
-        problems.extend(
-            policy.problem(policy.statement.start, f"ids that start with {gates.PREFIX!r} are for compiled roles")
-            for policy in policies
-            if policy.id.startswith(gates.PREFIX)
-        )
-        found += policies
-    return found
 
 
 def check(policies: Sequence[Policy], known: lint.Known, base: BaseSchema, schema: cedarpy.Schema) -> list[Problem]:
@@ -51,29 +48,6 @@ def check(policies: Sequence[Policy], known: lint.Known, base: BaseSchema, schem
 
 def text_of(policies: Iterable[Policy]) -> str:
     return "\n".join(policy.statement.text for policy in policies)
-
-
-def compile_set(policies: Sequence[Policy]) -> cedarpy.PolicySet:
-    """The engine's form. Its own ids are `policyN`, N being the policy's place in the sequence."""
-    compiled = cedarpy.PolicySet.from_str(text_of(policies), release_gil=True)
-    if len(compiled) != len(policies):
-        raise ValueError("Cedar counts other policies than were read")  # never happens: each was parsed alone
-    return compiled
-
-
-def index_of(engine_id: str) -> int:
-    match = _INDEX.fullmatch(engine_id)
-    if match is None:
-        raise ValueError("not an id that the engine gives")
-    return int(match[1])
-
-
-def number_in(message: str) -> int:
-    """The N of the `policyN` that an error message of the engine names."""
-    match = _INDEX.search(message)
-    if match is None:
-        raise ValueError("an error message that names no policy")
-    return int(match[1])
 
 
 def _type_problems(policies: Sequence[Policy], schema: cedarpy.Schema) -> Iterator[Problem]:

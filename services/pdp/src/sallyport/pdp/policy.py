@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
@@ -15,7 +16,8 @@ from sallyport.pdp.nesting import too_deep
 from sallyport.runtime.problems import Problem
 
 # An annotation with a typo would be silently without effect: `@obligations("mask")` masks nothing.
-ANNOTATIONS = ("id", "advice", "obligation", "doc")
+ANNOTATIONS = ("id", "advice", "obligation", "scope", "doc")
+_SCOPES = re.compile(r"[!#-\[\]-~]{1,128}( [!#-\[\]-~]{1,128})*")  # RFC 6749 §3.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +38,21 @@ class Policy:
     def advice(self) -> str | None:
         return self.node.annotations.get("advice")
 
+    @property
+    def oauth_scopes(self) -> tuple[str, ...]:
+        """With these OAuth scopes the policy wouldn't deny."""
+        return tuple(self.node.annotations.get("scope", "").split())
+
     def problem(self, place: tuple[int, int], message: str) -> Problem:
         return Problem(self.statement.file, *place, f"policy {self.id}: {message}", self.id)
 
 
-def parse(text: str, file: str, problems: list[Problem]) -> list[Policy]:
+def parse(text: str, file: str, problems: list[Problem]) -> Iterator[Policy]:
     """Every policy of one file, in its order; what is wrong with any of them is added to `problems`."""
-    found: list[Policy] = []
     for statement in statements(text, file):
         policy = _parse_one(statement, problems)
         if policy is not None:
-            found.append(policy)
-    return found
+            yield policy
 
 
 def twins(policies: Iterable[Policy]) -> Iterator[Problem]:
@@ -114,3 +119,9 @@ def _annotation_problems(policy: Policy) -> Iterator[Problem]:
             yield policy.problem(place, f"@{name} needs a text")
     if "obligation" in annotations and not policy.permits:
         yield policy.problem(policy.statement.find("@", "obligation"), "only a permit can carry an obligation")
+    if "scope" in annotations:
+        place = policy.statement.find("@", "scope")
+        if policy.permits:
+            yield policy.problem(place, "only a forbid can carry a scope: it names what a caller lacks")
+        elif not _SCOPES.fullmatch(annotations["scope"]):
+            yield policy.problem(place, "@scope names OAuth scopes, separated by one blank each (RFC 6749 §3.3)")

@@ -74,9 +74,11 @@ def actions(base: BaseSchema, inputs: Mapping[str, Record], tools: Iterable[Tool
     return declared
 
 
-def text(base: BaseSchema, declared: Mapping[str, Action]) -> str:
-    """The schema as Cedar reads it."""
-    return base.text + "\n" + "\n".join(_declaration(action) for action in declared.values()) + "\n"
+def text(base: BaseSchema, declared: Mapping[str, Action], contexts: Mapping[str, Record] | None = None) -> str:
+    """The schema as Cedar reads it. With `contexts`: for requests that carry only these parts of an action's context."""
+    narrowed = contexts or {}
+    actions = (_declaration(action, narrowed.get(action.name)) for action in declared.values())
+    return base.text + "\n" + "\n".join(actions) + "\n"
 
 
 def group_of(effect: Effect) -> str:
@@ -98,12 +100,13 @@ def _context(arguments: Record | None) -> Record:
     return Record(fields)
 
 
-def _declaration(action: Action) -> str:
+def _declaration(action: Action, context: Record | None) -> str:
     parents = ", ".join(quote(name) for name in sorted(action.parents))
     types = ", ".join(sorted(action.resource_types))
     within = f" in [{parents}]" if parents else ""
     arguments = f", input: {render(action.input)}" if action.tool else ""
+    whole = f"{{session: Session{arguments}}}" if context is None else render(context)
     return (
         f"action {quote(action.name)}{within} appliesTo "
-        f"{{principal: [Compound], resource: [{types}], context: {{session: Session{arguments}}}}};"
+        f"{{principal: [Compound], resource: [{types}], context: {whole}}};"
     )

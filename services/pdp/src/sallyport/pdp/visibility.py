@@ -1,90 +1,177 @@
-"""May some call of this action be permitted to this caller? Hidden only if provably not.
+"""May some call of this action be permitted to this caller, may every one? Hidden only if provably no call is.
 
-Judged are each policy's scope, and conditions that ask of the principal alone (the roles' gates are such); those are
-the same for every call. Any other condition may turn out either way.
+Judged are each policy's scope, and the parts of its condition that ask of the principal alone (the roles' gates are
+such); those are the same for every call. Anything else may turn out either way. No session is looked at, so what was
+found for a caller holds as long as the snapshot does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
 
 from cedarpy import pst
 
+from sallyport.pdp.carried import always_carried
 from sallyport.pdp.failure import code_of
 from sallyport.pdp.model import Effect, ErrorCode, Principal, Verdict
 from sallyport.pdp.principals import View
-from sallyport.pdp.rules import ActionRules, Match, Rule
+from sallyport.pdp.rule import Rule
+from sallyport.pdp.rules import ActionRules
+from sallyport.pdp.schema import SERVER_ID, Action
+from sallyport.pdp.slices import Keys
 from sallyport.pdp.snapshot import Snapshot
 
-_CONDITIONAL = Verdict(Effect.CONDITIONAL)
-_UNKNOWN = Verdict(Effect.DENY, errors=(ErrorCode.UNKNOWN_ACTION,))
+_PERMIT: Final = Verdict(Effect.PERMIT)
+_CONDITIONAL: Final = Verdict(Effect.CONDITIONAL)
+_HIDDEN: Final = Verdict(Effect.DENY)
+_UNKNOWN: Final = Verdict(Effect.DENY, errors=(ErrorCode.UNKNOWN_ACTION,))
+_REMEMBERED: Final = 65_536  # verdicts
+_CONDITIONS: Final = 1024  # that are asked for one answer; further ones may turn out either way
+
+
+class Match(IntEnum):
+    """Does a policy match, as far as can be told? Ordered, so that the weakest part decides."""
+
+    NO = 0
+    MAYBE = 1
+    YES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What can be told of one policy without the call."""
+
+    match: Match
+    certain: bool  # it can't fail either
+    fails: bool = False  # it surely fails
 
 
 def visible(snapshot: Snapshot, principal: Principal, actions: Sequence[str]) -> tuple[Verdict, ...]:
-    """CONDITIONAL or DENY for each action. Never raises."""
+    """PERMIT (every call is permitted), CONDITIONAL or DENY for each action. Never raises."""
     try:
-        view = snapshot.principals.view(principal)
-        return tuple(_verdict(snapshot, principal, view, name) for name in actions)
+        return tuple(_remembered(snapshot, principal, name) for name in actions)
     except BaseException as error:  # noqa: BLE001 — any exception is a denial; a panic in Rust isn't even an Exception
         hidden = Verdict(Effect.DENY, errors=(code_of(error),))
         return tuple(hidden for _ in actions)
 
 
-def is_visible(snapshot: Snapshot, principal: Principal, rules: ActionRules) -> bool:
-    return principal.org in rules.orgs and _hidden_by(rules, snapshot.principals.view(principal)) is None
+def is_visible(snapshot: Snapshot, principal: Principal, action: str) -> bool:
+    (verdict,) = visible(snapshot, principal, [action])
+    return verdict.effect is not Effect.DENY
 
 
-def _verdict(snapshot: Snapshot, principal: Principal, view: View, name: str) -> Verdict:
+def _remembered(snapshot: Snapshot, principal: Principal, name: str) -> Verdict:
+    """By the whole principal. Unknown names are remembered too, or a quick answer would tell them from hidden ones."""
+    verdict = snapshot.seen.get((principal, name))
+    if verdict is None:
+        verdict = _verdict(snapshot, principal, name)
+        if len(snapshot.seen) >= _REMEMBERED:
+            snapshot.seen.clear()
+        snapshot.seen[principal, name] = verdict
+    return verdict
+
+
+def _verdict(snapshot: Snapshot, principal: Principal, name: str) -> Verdict:
+    view = snapshot.principals.view(principal)
     rules = snapshot.rules.get(name)
     # An unknown name costs what a hidden one costs: time must not tell them apart.
     judged = rules if rules is not None else snapshot.rules[snapshot.catalog.tools[0].name]
-    hidden_by = _hidden_by(judged, view)
+    verdict = _judged(snapshot, view, judged)
     if rules is None:
         return _UNKNOWN
     if principal.org not in judged.orgs:
         return Verdict(Effect.DENY, errors=(ErrorCode.ORG_ISOLATION,))
-    return _CONDITIONAL if hidden_by is None else Verdict(Effect.DENY, reasons=hidden_by)
+    return verdict
 
 
-def _hidden_by(rules: ActionRules, view: View) -> tuple[str, ...] | None:
-    """None where some permit may match, no forbid surely does, and nothing surely fails: Cedar would skip it, we deny.
+def _judged(snapshot: Snapshot, view: View, rules: ActionRules) -> Verdict:
+    """Hidden where no permit may match, a forbid surely does, or something surely fails: Cedar would skip it, we deny."""
+    permitted = granted = False  # by some permit perhaps; by some permit surely
+    settled = _judged_by_policies_alone(rules.action)  # nothing may forbid, fail, or be refused before
+    asked = 0
+    for rule in snapshot.room.slices.whatever_the_resource(Keys(view.keys, view.own_keys, rules.keys, (), ())):
+        scope = min(_principal_match(rule.principal, view), _resource_match(rule.resource, rules.action))
+        if scope is Match.NO:
+            continue
+        asked += len(rule.conjuncts)
+        told = _told(snapshot, view, rule) if asked <= _CONDITIONS else _Told(Match.MAYBE, certain=False)
+        matched = min(scope, told.match)
+        if scope is Match.YES and (told.fails or (not rule.permits and matched is Match.YES)):
+            return Verdict(Effect.DENY, reasons=(rule.id,))
+        permitted = permitted or (rule.permits and matched is not Match.NO)
+        granted = granted or (rule.permits and matched is Match.YES)
+        settled = settled and told.certain and (rule.permits or matched is Match.NO)
+    if not permitted:
+        return _HIDDEN
+    return _PERMIT if granted and settled else _CONDITIONAL
 
-    Else the policy that hides it, or () where none permits it.
-    """
-    permitted = False
-    for rule in rules.rules:
-        scope = min(_principal_match(rule.policy.node.principal, view), rule.resource)
-        if rule.condition is not None and rule.condition in view.failing and scope is Match.YES:
-            return (rule.policy.id,)
-        matched = min(scope, _condition_match(rule, view))
-        if rule.policy.permits:
-            permitted = permitted or matched is not Match.NO
-        elif matched is Match.YES:
-            return (rule.policy.id,)
-    return None if permitted else ()
+
+def _judged_by_policies_alone(action: Action) -> bool:
+    """No resource to be unknown, no fact of the session to be missing, no argument to be refused."""
+    tool = action.tool
+    return tool is not None and not tool.resources and not tool.required_context and always_carried(tool.input)
 
 
-def _condition_match(rule: Rule, view: View) -> Match:
-    if rule.unconditional:
-        return Match.YES
-    if rule.condition is None:
-        return Match.MAYBE
-    return Match.YES if rule.condition in view.holding else Match.NO
+def _told(snapshot: Snapshot, view: View, rule: Rule) -> _Told:
+    """Part by part, as Cedar evaluates them: a part that is false ends it, one that fails too."""
+    certain = True
+    for number in rule.conjuncts:
+        if number is None:
+            certain = False
+            continue
+        holds = view.holds(number, snapshot.conditions)
+        if holds is False:
+            return _Told(Match.NO, certain)
+        if holds is None:  # it fails or isn't reached: either way the policy doesn't match
+            return _Told(Match.NO, certain=False, fails=certain)
+    return _Told(Match.YES if certain else Match.MAYBE, certain)
 
 
 def _principal_match(scope: pst.PrincipalOrResourceConstraint, view: View) -> Match:
     """Exact: all ancestors of the principal are known."""
+    within = (*view.own_keys, *view.keys)
     match scope:
         case pst.ScopeAny():
-            return Match.YES
+            matches = True
         case pst.ScopeEq(pst.EntityUid() as uid):
             matches = (str(uid.type), uid.id) == view.uid
         case pst.ScopeIn(pst.EntityUid() as uid):
-            matches = (str(uid.type), uid.id) in view.within
+            matches = (str(uid.type), uid.id) in within
         case pst.ScopeIs(kind):
             matches = str(kind) == view.uid[0]
         case pst.ScopeIsIn(kind, pst.EntityUid() as uid):
-            matches = str(kind) == view.uid[0] and (str(uid.type), uid.id) in view.within
+            matches = str(kind) == view.uid[0] and (str(uid.type), uid.id) in within
         case _:
             return Match.MAYBE
     return Match.YES if matches else Match.NO
+
+
+def _resource_match(scope: pst.PrincipalOrResourceConstraint, action: Action) -> Match:
+    """No resource has a parent (base_schema.py sees to it), so `in` is the same as `==`."""
+    match scope:
+        case pst.ScopeAny():
+            return Match.YES
+        case pst.ScopeIs(kind):
+            return _type_match(str(kind), action)
+        case pst.ScopeIsIn(kind, pst.EntityUid() as uid) if kind != uid.type:
+            return Match.NO
+        case (
+            pst.ScopeEq(pst.EntityUid() as uid)
+            | pst.ScopeIn(pst.EntityUid() as uid)
+            | pst.ScopeIsIn(_, pst.EntityUid() as uid)
+        ):
+            certain = {"Tool": action.name, "Server": SERVER_ID}.get(str(uid.type))
+            if certain is None:
+                return min(Match.MAYBE, _type_match(str(uid.type), action))
+            return _type_match(str(uid.type), action) if uid.id == certain else Match.NO
+        case _:
+            return Match.MAYBE
+
+
+def _type_match(type_name: str, action: Action) -> Match:
+    if type_name not in action.resource_types:
+        return Match.NO
+    return Match.YES if len(action.resource_types) == 1 else Match.MAYBE

@@ -1,0 +1,226 @@
+"""`python -m sallyport.pdp.corpus FILE…`: Cedar's own tests through the engine room.
+
+Takes files of the form that cedar-integration-tests uses (a JSON object with policies, entities, schema, shouldValidate
+and requests), folders of them, and .tar.gz archives. Decision, reasons, errors and validation must be Cedar's, but for
+what the room refuses besides: any evaluation error is a denial, and so is an entity that is referred to and isn't
+there. Exit code: 0 all equal, 1 some differ, 2 a file can't be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tarfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import cedarpy
+from cedarpy import pst
+
+from sallyport.pdp import world
+from sallyport.pdp.cedar_text import statements
+from sallyport.pdp.room import Judgement, Room
+from sallyport.pdp.rule import Rule
+from sallyport.pdp.slices import ANY, Key, Keys
+from sallyport.pdp.world import Uid, World
+
+_SHOWN: Final = 50  # differences that are printed
+Read = Callable[[str], bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One file of tests, with everything that it names."""
+
+    name: str
+    test: Mapping[str, Any]
+    policies: str
+    schema: str
+    entities: str
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m sallyport.pdp.corpus", description=__doc__)
+    parser.add_argument("paths", nargs="+", type=Path, metavar="FILE", help="a test, a folder, or a .tar.gz of them")
+    counts: Counter[str] = Counter()
+    differences: list[str] = []
+    try:
+        for path in parser.parse_args(argv).paths:
+            for case in cases(path):
+                differences += check(case, counts)
+    except (OSError, ValueError, tarfile.TarError) as error:
+        print(f"can't be read: {error}", file=sys.stderr)  # noqa: T201 — a command's output
+        return 2
+    for difference in differences[:_SHOWN]:
+        print(difference)  # noqa: T201 — same
+    print(summary(counts))  # noqa: T201 — same
+    return 1 if differences or not counts["requests"] else 0
+
+
+def summary(counts: Mapping[str, int]) -> str:
+    return (
+        f"{counts['files']} files, {counts['requests']} requests: {counts['different']} differ from Cedar; "
+        f"denied by our own rules where Cedar allows: {counts['error']} for an evaluation error, "
+        f"{counts['absent']} for an absent entity"
+    )
+
+
+def cases(path: Path) -> Iterator[Case]:
+    """Every test in a file, a folder or an archive. Raises OSError, ValueError."""
+    if path.is_dir():
+        for found in sorted(path.rglob("*.json")):
+            if _is_test(found.name, found.read_bytes()):
+                yield _case(found.name, found.read_bytes(), _beside(found))
+    elif path.name.endswith((".tar.gz", ".tgz")):
+        yield from _archived(path)
+    else:
+        yield _case(path.name, path.read_bytes(), _beside(path))
+
+
+def check(case: Case, counts: Counter[str]) -> Iterator[str]:
+    """What differs from what the file expects, one line each."""
+    counts["files"] += 1
+    schema = cedarpy.Schema.from_str(case.schema)
+    validates = cedarpy.validate_policies(case.policies, schema).validation_passed
+    if validates != case.test["shouldValidate"]:
+        counts["different"] += 1
+        yield f"{case.name}: validation gives {validates}, expected {case.test['shouldValidate']}"
+    rules = read_rules(case.policies)
+    rooms = {checked: Room(rules, schema if checked else None) for checked in (True, False)}
+    handle = cedarpy.Entities.from_json_str(case.entities, schema)
+    # Cedar's own rendering spells every reference out.
+    stated = _json(str(handle))
+    for request in case.test["requests"]:
+        counts["requests"] += 1
+        room = rooms[request.get("validateRequest", True)]
+        judged = _judge(room, request, handle, stated)
+        difference = _difference(request, judged, counts)
+        if difference:
+            counts["different"] += 1
+            yield f"{case.name}: {request.get('description', '')}: {difference}"
+
+
+def read_rules(policies: str) -> list[Rule]:
+    """The policies of one text under the engine's own ids."""
+    found = _json(cedarpy.policies_to_json_str(policies))
+    if found["templates"] or found["templateLinks"]:
+        raise ValueError("templates aren't supported")
+    effects = {name: policy["effect"] for name, policy in found["staticPolicies"].items()}
+    texts = [statement.text for statement in statements(policies, "")]
+    scopes = _scopes(policies)
+    return [
+        Rule(name, text, effects[name] == "permit", *scopes.get(name, (pst.ScopeAny(),) * 3))
+        for name, text in ((f"policy{number}", text) for number, text in enumerate(texts))
+    ]
+
+
+def _scopes(policies: str) -> dict[str, tuple[Any, Any, Any]]:
+    """By policy; empty for a text that Cedar reads but can't take apart, a call with too many arguments: not sliced."""
+    try:
+        tree = cedarpy.policies_to_pst(policies)
+    except ValueError:
+        return {}
+    return {name: (node.principal, node.action, node.resource) for name, node in tree.static_policies.items()}
+
+
+def _judge(
+    room: Room, request: Mapping[str, Any], handle: cedarpy.Entities, stated: Sequence[Mapping[str, Any]]
+) -> Judgement:
+    asked = {
+        part: {name: request[part][name] for name in ("type", "id")} for part in ("principal", "action", "resource")
+    }
+    uids = {part: (uid["type"], uid["id"]) for part, uid in asked.items()}
+    context = request.get("context", {})
+    roots = [uids["principal"], uids["resource"], *world.references(context)]
+    seen = World(handle, gaps=bool(world.missing(roots, stated)))
+    parents = {world.uid_of(entity): frozenset(_parents(entity)) for entity in stated}
+    keys = Keys(
+        principal=(ANY, (uids["principal"][0], None), *_above(uids["principal"], parents)),
+        own_principal=(uids["principal"],),
+        action=(ANY, uids["action"], *_above(uids["action"], parents)),
+        resource=(ANY, (uids["resource"][0], None), *_above(uids["resource"], parents)),
+        own_resource=(uids["resource"],),
+    )
+    return room.judge({**asked, "context": context}, keys, seen)
+
+
+def _difference(request: Mapping[str, Any], judged: Judgement, counts: Counter[str]) -> str:
+    """Empty if all is Cedar's, but for our two rules."""
+    if judged.invalid:
+        return "the request doesn't fit the schema"
+    expected = request["decision"] == "allow"
+    failed = {rule.id for rule in judged.failed}
+    reasons = {rule.id for rule in judged.reasons}
+    if failed != set(request["errors"]):
+        return f"errors {sorted(failed)}, expected {sorted(request['errors'])}"
+    if reasons != set(request["reason"]):
+        return f"reasons {sorted(reasons)}, expected {sorted(request['reason'])}"
+    ours = expected and not failed and not judged.absent
+    if expected and not ours:
+        counts["error" if failed else "absent"] += 1
+    return "" if judged.allowed == ours else f"allowed is {judged.allowed}, expected {ours}"
+
+
+def _parents(entity: Mapping[str, Any]) -> Iterator[Uid]:
+    yield from world.references({"uid": {}, "parents": entity["parents"]})
+
+
+def _above(uid: Uid, parents: Mapping[Uid, frozenset[Uid]]) -> tuple[Key, ...]:
+    found: set[Uid] = set()
+    waiting = [uid]
+    while waiting:
+        for parent in parents.get(waiting.pop(), ()):
+            if parent not in found:
+                found.add(parent)
+                waiting.append(parent)
+    return tuple(sorted(found - {uid}))
+
+
+def _json(text: str | bytes) -> Any:
+    return json.loads(text)  # noqa: TID251 — trusted test data, with integers up to 2^63-1
+
+
+def _is_test(name: str, data: bytes) -> bool:
+    return name.endswith(".json") and b'"requests"' in data and b'"policies"' in data
+
+
+def _case(name: str, data: bytes, read: Read) -> Case:
+    test = _json(data)
+    if not isinstance(test, dict) or not isinstance(test.get("requests"), list):
+        raise ValueError(f"{name}: not a test of cedar-integration-tests: no `requests`")  # noqa: TRY004 — its content
+    texts = {}
+    for part in ("policies", "schema", "entities"):
+        found = read(str(test.get(part)))
+        if found is None:
+            raise ValueError(f"{name}: {part} {test.get(part)!r} is not beside it, nor above")
+        texts[part] = found.decode()
+    return Case(name, test, **texts)
+
+
+def _beside(path: Path) -> Read:
+    """What a test names is relative to some folder above it, or lies beside it under its last name."""
+
+    def read(named: str) -> bytes | None:
+        for place in (path.parent / PurePosixPath(named).name, *(above / named for above in path.parents)):
+            if place.is_file():
+                return place.read_bytes()
+        return None
+
+    return read
+
+
+def _archived(path: Path) -> Iterator[Case]:
+    with tarfile.open(path) as archive:  # read once, in order: to go back in a .gz is to begin again
+        files = ((PurePosixPath(member.name).name, archive.extractfile(member)) for member in archive)
+        texts = {name: file.read() for name, file in files if file}
+    for name, data in sorted(texts.items()):
+        if _is_test(name, data):
+            yield _case(name, data, lambda named: texts.get(PurePosixPath(named).name))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
