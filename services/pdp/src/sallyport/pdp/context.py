@@ -41,10 +41,9 @@ def trim(context: dict[str, Any], read: Record) -> dict[str, Any]:
 
 
 def _session(session: Session, now: datetime) -> dict[str, Any]:
-    moment = now.astimezone(UTC)
-    milliseconds = moment.microsecond // 1000
+    moment = now.astimezone(UTC).replace(tzinfo=None)
     facts: dict[str, Any] = {
-        "now": f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z",
+        "now": f"{moment.isoformat(timespec='milliseconds')}Z",
         "hour_utc": moment.hour,
     }
     if session.ip is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import cedarpy
 
@@ -16,6 +16,8 @@ from sallyport.pdp.resources import Resources
 from sallyport.pdp.rules import ActionRules
 from sallyport.pdp.schema import SERVER_ID
 from sallyport.pdp.world import Uid, World
+
+_dump: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,3 @@ class Entities:
 
 def _org(name: str) -> dict[str, Any]:
     return {"uid": {"type": "Org", "id": name}, "attrs": {}, "parents": []}
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
