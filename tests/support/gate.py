@@ -13,11 +13,15 @@ from sallyport.cli import issuer
 from sallyport.cli.laptop import Laptop
 from sallyport.pdp import settings as pdp_settings
 from sallyport.pdp.inforce import InForce
+from sallyport.pdp.load import load
+from sallyport.pdp.observer import Observers, Reloaded
+from sallyport.pdp.recorder import open_stream
 from sallyport.pdp.server import Server
 from sallyport.pep import app
 from sallyport.pep import settings as pep_settings
 from sallyport.pep.model import Answer, Era, Peer, Request
 from sallyport.pep.pipeline import Pipeline, Rooms
+from sallyport.runtime import mounted_dir
 from sallyport.runtime.telemetry import Tracing
 from tests.support import laptop
 
@@ -60,9 +64,9 @@ class Gate:
     def call(self, name: str, arguments: dict[str, Any] | None = None, **who: Any) -> Request:
         return self.request("tools/call", {"name": name, "arguments": arguments or {}}, **who)
 
-    def records(self) -> list[dict[str, Any]]:
-        """Everything in the audit so far, as written."""
-        files = sorted((self.directory / "audit").glob("*/*.jsonl"))
+    def records(self, service: str = "pep") -> list[dict[str, Any]]:
+        """Everything in the PEP's audit so far, as written; `service="pdp"` for the other witness."""
+        files = sorted((self.directory / "audit").glob(f"{service}-*/*.jsonl"))
         return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
@@ -80,19 +84,33 @@ async def gate(directory: Path, *, without: tuple[str, ...] = (), otlp: str = ""
     made = laptop.init(directory)
     for name in without:
         (made / "policies" / name).unlink()
-    in_force = InForce()
     chosen = pdp_settings.load(made / "pdp.yaml").model_copy(update={"listen": "127.0.0.1:0", "health": "127.0.0.1:0"})
-    in_force.load(chosen.policies)
+    in_force, snapshot = InForce(), load(mounted_dir.read(chosen.policies))
+    in_force.put(snapshot)
     tracing = Tracing("pdp", otlp)
     tracing.start()
-    server = Server(chosen, in_force, tracing)
-    await server.start()
     pep = pep_settings.load(made / "pep.yaml")
     telemetry = pep.telemetry.model_copy(update={"otlp_endpoint": otlp})
-    pep = pep.model_copy(update={"pdp": pep.pdp.model_copy(update={"address": server.listen}), "telemetry": telemetry})
     try:
-        async with app.assembled(pep) as rooms:
-            yield Gate(made, rooms, Pipeline(rooms))
+        async with (
+            open_stream(chosen.audit) as recorder,
+            serving(chosen, in_force, tracing, Observers([recorder])) as pdp,
+        ):
+            recorder.reloaded(Reloaded(True, snapshot.revision, snapshot.revision, (), 0.0, "start"))
+            address = pep.pdp.model_copy(update={"address": pdp.listen})
+            async with app.assembled(pep.model_copy(update={"pdp": address, "telemetry": telemetry})) as rooms:
+                yield Gate(made, rooms, Pipeline(rooms))
+    finally:
+        tracing.stop()
+
+
+@asynccontextmanager
+async def serving(
+    chosen: pdp_settings.PdpSettings, in_force: InForce, tracing: Tracing, observers: Observers
+) -> AsyncIterator[Server]:
+    server = Server(chosen, in_force, tracing, observers)
+    await server.start()
+    try:
+        yield server
     finally:
         await server.stop()
-        tracing.stop()

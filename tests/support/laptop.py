@@ -136,7 +136,8 @@ def sallyport(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         yield running
 
 
-def records(directory: Path) -> list[dict[str, Any]]:
-    """All audit records there are, stream by stream."""
-    lines = (line for path in sorted((directory / "audit").glob("*/*.jsonl")) for line in path.open())
+def records(directory: Path, service: str = "pep") -> list[dict[str, Any]]:
+    """All records of the PEP's audit, stream by stream; `service="pdp"` for the other witness."""
+    paths = sorted((directory / "audit").glob(f"{service}-*/*.jsonl"))
+    lines = (line for path in paths for line in path.read_text().splitlines(keepends=True))
     return [json.loads(line) for line in lines if line.endswith("\n")]

@@ -77,5 +77,28 @@ def test_a_time_or_the_beginning_of_one_is_taken(tmp_path: Path, since: str) -> 
     assert here("audit", "show", tmp_path, "--since", since).returncode == 0
 
 
+@pytest.mark.parametrize(
+    "words", [("--no-such-option",), ("--since", "yesterday"), ("--format", "xml"), ("--keys", "nowhere.pub")]
+)
+def test_wrong_usage_of_reconcile_is_never_the_code_of_a_finding(tmp_path: Path, words: tuple[str, ...]) -> None:
+    assert here("audit", "reconcile", *words, init(tmp_path / "laptop")).returncode == 1
+
+
+@pytest.mark.parametrize("words", [(), ("--since", "2026"), ("--format", "json")])
+def test_reconcile_of_no_directory_or_of_one_without_keys_says_what_to_do(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    for directory in (tmp_path / "nodir", tmp_path):
+        run = here("audit", "reconcile", *words, directory)
+        assert (run.returncode, run.stdout) == (1, "")
+        assert "next:" in run.stderr
+
+
+def test_a_new_directory_has_nothing_to_reconcile(tmp_path: Path) -> None:
+    run = here("audit", "reconcile", init(tmp_path / "laptop"))
+    assert run.returncode == 4
+    assert "no stream of the PDP" in run.stdout
+
+
 def test_a_new_directory_is_whole_or_says_why_not(tmp_path: Path) -> None:
     assert "is not a directory" not in here("audit", "verify", init(tmp_path / "laptop")).stderr

@@ -17,6 +17,7 @@ _MIN_KEY: Final = 32  # bytes
 _MAX_ARGUMENTS: Final = 64
 _MAX_NAME: Final = 128
 _REQUEST, _ARGUMENT = b"sallyport.audit.request.v1", b"sallyport.audit.argument.v1"
+_QUESTION, _KEY = b"sallyport.audit.question.v1", b"sallyport.audit.key.v1"
 
 
 class Masker:
@@ -26,6 +27,7 @@ class Masker:
         if len(key) < _MIN_KEY:
             raise KeyRefused(f"the masking key has {len(key)} bytes, fewer than {_MIN_KEY}")
         self._key = key
+        self._name = self._hash(_KEY, b"").hex()[:8]  # says which key, and nothing of it
 
     @classmethod
     def from_file(cls, path: Path) -> Masker:
@@ -38,8 +40,12 @@ class Masker:
             raise KeyRefused(f"{path} must hold at least 64 hex digits") from None
 
     def request(self, canonical: bytes) -> str:
-        """`request_hmac`: binds an intent to the very bytes that were judged (N27)."""
-        return self._hash(_REQUEST, canonical).hex()
+        """`request_hmac`, `<key>:<digest>`: binds an intent to the very bytes that were judged (N27)."""
+        return f"{self._name}:{self._hash(_REQUEST, canonical).hex()}"
+
+    def question(self, digest: bytes) -> str:
+        """`question_hmac`: binds a decision to the very question that travelled; from its SHA-256."""
+        return self._hash(_QUESTION, digest).hex()
 
     def arguments(self, arguments: Mapping[str, Any]) -> dict[str, str]:
         """`{"path": "hmac:…"}`; what is over 64 arguments, or has an overlong name, stands together under `*`."""

@@ -20,7 +20,7 @@ from typing import Any, Final, NoReturn
 from sallyport.audit.errors import RecordRefused
 
 KINDS: Final = frozenset(
-    {"open", "intent", "outcome", "refusal", "policy", "summary", "gap", "checkpoint", "close"},
+    {"open", "intent", "outcome", "refusal", "decision", "policy", "summary", "gap", "checkpoint", "close"},
 )
 SIGNED: Final = frozenset({"open", "checkpoint", "close"})
 OUTCOMES: Final = frozenset({"done", "failed", "withheld", "cancelled", "unknown"})
@@ -191,10 +191,12 @@ def _envelope(record: Record) -> str:
 
 def _rules(kind: str, record: Mapping[str, Any]) -> str:
     """What a kind must have; all else is the caller's."""
-    if kind in {"intent", "outcome"} and not _filled(record.get("decision_id")):
+    if kind in {"intent", "outcome", "decision"} and not _filled(record.get("decision_id")):
         return f"{kind} without a decision_id"
     if kind == "outcome" and (not _one_of(record.get("outcome"), OUTCOMES) or not _points(record.get("of"))):
         return "outcome is none of " + ", ".join(sorted(OUTCOMES)) + ", or `of` names no record"
+    if kind == "decision" and not _filled(record.get("source")):
+        return "decision without a source"
     if kind == "refusal" and not _filled(record.get("reason")):
         return "refusal without a reason"
     if kind == "gap" and not isinstance(record.get("lost"), Mapping):

@@ -9,7 +9,7 @@ from typing import Final
 
 from sallyport.audit.record import Record, clean, escape
 
-WHOLE, USAGE, TAMPERED, BROKEN_OFF, MISSING = 0, 1, 2, 3, 4
+WHOLE, USAGE, TAMPERED, BROKEN_OFF, MISSING, UNRECONCILED = 0, 1, 2, 3, 4, 5
 
 
 class State(StrEnum):
@@ -67,14 +67,14 @@ class Report:
         """For people; no name or text of a stream can break a line."""
         for one in self.streams:
             detail = f" · {one.detail}" if one.detail else ""
-            yield _plain(f"{one.stream}: {one.state} · valid: {one.records} records{detail}")
-        yield from (_plain(f"missing: {text}") for text in self.missing)
-        yield from (_plain(f"warning: {text}") for text in self.warnings)
+            yield plain(f"{one.stream}: {one.state} · valid: {one.records} records{detail}")
+        yield from (plain(f"missing: {text}") for text in self.missing)
+        yield from (plain(f"warning: {text}") for text in self.warnings)
         total = sum(one.records for one in self.streams)
         yield f"{self.verdict}: {len(self.streams)} streams, {total} records"
 
 
-def _plain(text: str) -> str:
-    """File names are an opponent's text too."""
+def plain(text: str) -> str:
+    """One line for a terminal; file names are an opponent's text too."""
     shown = clean(text, 1000).replace("\\", "\\\\")
     return "".join(f"\\u{ord(char):04x}" if ord(char) < 0x20 else char for char in escape(shown))  # noqa: PLR2004 — C0

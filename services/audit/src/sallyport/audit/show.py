@@ -10,10 +10,12 @@ from typing import Any, Final
 from sallyport.audit import record, stream
 from sallyport.audit.chain import lines
 from sallyport.audit.errors import RecordRefused
-from sallyport.audit.record import Record, clean, escape
+from sallyport.audit.record import KINDS, Record, clean, escape
 from sallyport.audit.verify import locate
 
-DECISIONS: Final = frozenset({"intent", "refusal"})  # what the reference line tells of
+# What the reference line tells of. The PDP's `decision` says the same once more: only for whoever asks for it.
+DECISIONS: Final = frozenset({"intent", "refusal"})
+ONCE: Final = KINDS - {"decision"}
 _DENIALS: Final = frozenset({"denied", "unknown_tool"})  # one answer to the client, and one here
 _NONE: Final = "-"
 _LONGEST: Final = 4096  # characters of one value shown
@@ -85,10 +87,9 @@ def as_json(shown: Record) -> str:
 
 
 def _fields(line: Record) -> tuple[str, str, str, str]:
-    resources = line.get("resources")
-    what = ", ".join(str(one) for one in resources) if isinstance(resources, list) else ""
     who = _text(line.get("compound_id") or line.get("user"))
-    return who, _text(line.get("tool") or line.get("method")), what or _NONE, _decision(line)
+    tool = line.get("tool") or line.get("method") or _joined(line.get("actions"))
+    return who, _text(tool), _joined(line.get("resources")) or _NONE, _decision(line)
 
 
 def _decision(line: Record) -> str:
@@ -97,7 +98,20 @@ def _decision(line: Record) -> str:
         return "PERMIT"
     if kind == "refusal":
         return "DENY" if line["reason"] in _DENIALS else f"REFUSED({line['reason']})"
+    if kind == "decision":
+        return _judged(line)
     return f"OUTCOME({line['outcome']})" if kind == "outcome" else str(kind).upper()
+
+
+def _judged(line: Record) -> str:
+    """The PDP's word. What is shown in a listing isn't permitted yet, so it must not read as if it were."""
+    if line.get("purpose") == "visibility":
+        return f"SHOWN({line.get('shown')})+HIDDEN({line.get('hidden')})"
+    return "PERMIT" if line.get("effect") == "permit" else "DENY"
+
+
+def _joined(value: Any) -> str:
+    return ", ".join(str(one) for one in value) if isinstance(value, list) else ""
 
 
 def _text(value: Any) -> str:

@@ -21,6 +21,7 @@ _DOMAIN: Final = b"sallyport.audit.record.v1\x00"  # a signature for another pur
 _RAW: Final = (serialization.Encoding.Raw, serialization.PublicFormat.Raw)
 _MAX_KEY_FILE: Final = 1 << 14
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_ROOT: Final = 0
 
 Keys = Mapping[str, Ed25519PublicKey]
 
@@ -97,14 +98,22 @@ def load_keys(paths: Iterable[Path]) -> Keys:
 
 
 def read_private(path: Path) -> bytes:
-    """A secret's bytes; the permissions of the very file opened are checked."""
+    """A secret's bytes; the permissions of the very file opened are checked.
+
+    A group may read only what root owns and we don't: a Secret mounted with fsGroup.
+    """
     try:
         with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & _OTHERS:
+            if _exposed(os.fstat(file.fileno())):
                 raise KeyRefused(f"{path} can be read by others: chmod 600 {path}")
             return file.read(_MAX_KEY_FILE)
     except OSError as error:
         raise KeyRefused(f"can't read {path}: {error.strerror}") from None
+
+
+def _exposed(status: os.stat_result) -> bool:
+    mounted = status.st_uid == _ROOT and os.geteuid() != _ROOT
+    return bool(status.st_mode & (_OTHERS & ~stat.S_IRGRP if mounted else _OTHERS))
 
 
 def _public(path: Path) -> Ed25519PublicKey:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,14 +46,22 @@ class _Walked:
 
 
 def verify(
-    path: Path, keys: Sequence[Path] | None = None, checkpoint: Path | None = None, *, now: float | None = None
+    path: Path,
+    keys: Sequence[Path] | None = None,
+    checkpoint: Path | None = None,
+    *,
+    now: float | None = None,
+    heard: Callable[[Record], None] | None = None,
 ) -> Report:
-    """Verify `DIR` or `DIR/audit`. Raises KeyRefused, CheckpointRefused or OSError if it can't even begin."""
+    """Verify `DIR` or `DIR/audit`. Raises KeyRefused, CheckpointRefused or OSError if it can't even begin.
+
+    `heard` gets every accepted record, stream by stream; what they are worth is known only once the report is there.
+    """
     audit, base = locate(path)
     known = load_keys(keys or [base / "pki" / "audit"])
     wanted = _checkpoints(checkpoint, known) if checkpoint is not None else {}
     found = {
-        name: _stream(audit / name, known, wanted.get(name, {}), time() if now is None else now)
+        name: _stream(audit / name, known, wanted.get(name, {}), time() if now is None else now, heard)
         for name in stream.streams(audit)
     }
     report = Report([one.report for one in found.values()])
@@ -76,7 +84,10 @@ def locate(path: Path) -> tuple[Path, Path]:
 
 
 def verify_stream(
-    chain: Chain, sources: Sequence[stream.Source], wanted: Mapping[int, str] | None = None
+    chain: Chain,
+    sources: Sequence[stream.Source],
+    wanted: Mapping[int, str] | None = None,
+    heard: Callable[[Record], None] | None = None,
 ) -> StreamReport:
     """One stream by itself: its chain, its signatures, its contents. Nothing is said about whether it still grows."""
     left = dict(wanted or {})
@@ -86,6 +97,8 @@ def verify_stream(
         expected = left.pop(line["seq"], None)
         if expected is not None and expected != chain.head:
             conflicts.append(f"tampered at line {line['seq'] + 1}: an outside checkpoint has another record there")
+        if heard is not None:
+            heard(line)
 
     fault = walk(chain, lines(sources), seen)
     report = _as_found(chain, fault)
@@ -110,12 +123,14 @@ def _as_found(chain: Chain, fault: Fault | None) -> StreamReport:
     return report
 
 
-def _stream(folder: Path, keys: Keys, wanted: Mapping[int, str], now: float) -> _Walked:
+def _stream(
+    folder: Path, keys: Keys, wanted: Mapping[int, str], now: float, heard: Callable[[Record], None] | None
+) -> _Walked:
     chain = Chain(folder.name, keys)
     if odd := stream.irregular(folder):
         return _Walked(StreamReport(folder.name, State.TAMPERED, 0, FIRST, odd), chain)
     locked = stream.is_locked(folder)  # asked first: a clean end while we read isn't a death
-    report = verify_stream(chain, stream.sources(folder), wanted)
+    report = verify_stream(chain, stream.sources(folder), wanted, heard)
     if report.state in {State.UNCLOSED, State.TORN} and _is_living(folder, chain, now, locked=locked):
         report.state, report.detail = State.OPEN, ""
     return _Walked(report, chain, list(entries(chain.opened)) if chain.opened else [])

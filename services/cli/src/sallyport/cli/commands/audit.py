@@ -1,8 +1,7 @@
-"""`sallyport audit`: verify the record, and read it."""
+"""`sallyport audit`: verify the record, hold its two sides against each other, and read it."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
@@ -18,6 +17,8 @@ from sallyport.audit import show as view
 from sallyport.audit import verify as verifier
 from sallyport.audit.record import KINDS, Record, escape
 from sallyport.cli import console
+from sallyport.cli.audit_place import require_directory, require_record
+from sallyport.cli.commands.audit_reconcile import reconcile
 from sallyport.cli.complaint import Complaint, Exit
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -28,15 +29,24 @@ _ALL_KINDS: Final = ", ".join(sorted(KINDS))
 _DETAILS: Final = (
     ("compound_id", "who"),
     ("org", "org"),
+    ("source", "asked over"),
+    ("purpose", "purpose"),
     ("tool", "tool"),
+    ("actions", "actions"),
     ("resources", "resources"),
     ("effect", "decision"),
+    ("shown", "shown"),
+    ("hidden", "hidden"),
     ("reasons", "policies"),
     ("errors", "errors"),
+    ("obligations", "demands"),
     ("reason", "refused"),
     ("detail", "detail"),
     ("outcome", "outcome"),
     ("revision", "revision"),
+    ("in_force", "in force"),
+    ("trigger", "trigger"),
+    ("problems", "problems"),
 )
 
 
@@ -48,17 +58,21 @@ class Format(StrEnum):
 
 @app.callback()
 def audit() -> None:
-    """Verify the audit record, or read it."""
+    """Verify the audit record, reconcile its two sides, or read it."""
 
 
 # Handed over whole: a usage error must be 1 there, because 2 means tampered.
-@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+_WHOLE: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
+app.command("reconcile", add_help_option=False, context_settings=_WHOLE)(reconcile)
+
+
+@app.command(add_help_option=False, context_settings=_WHOLE)
 def verify(context: typer.Context) -> None:
     """Check every stream of DIR with public keys alone.
 
     Exit code: 0 whole, 1 wrong usage, 2 tampered, 3 torn or unclosed, 4 a stream missing.
     """
-    _require_record(context.args)
+    require_record(context.args)
     raise typer.Exit(verifier.main(context.args))
 
 
@@ -71,7 +85,8 @@ def show(
     ] = None,
     decision: Annotated[str | None, typer.Option(metavar="ID", help="Only this decision.", show_default=False)] = None,
     kind: Annotated[
-        list[str] | None, typer.Option(help="intent, refusal, outcome, ...; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option(help="intent, refusal, outcome, decision, ...; may be repeated.", show_default=False),
     ] = None,
     since: Annotated[
         str | None, typer.Option(metavar="TIME", help="UTC, such as 2026-11-21T09.", show_default=False)
@@ -79,7 +94,7 @@ def show(
     user: Annotated[str | None, typer.Option(help="Only this user.", show_default=False)] = None,
 ) -> None:
     """Print what was decided. The record isn't checked here; `verify` does that."""
-    _require_directory(directory, Exit.USAGE)
+    require_directory(directory, Exit.USAGE)
     _require_text(decision, "--decision", "an id, as a refusal or `audit show` prints it")
     _require_text(user, "--user", "a user, such as alice")
     chosen = view.Filter(decision or "", _kinds(kind, how, decision), _since(since), user or "")
@@ -92,31 +107,6 @@ def show(
         )
     for text in _lines(found, how, whole=bool(decision)):
         sys.stdout.write(text + "\n")
-
-
-def _require_record(words: list[str]) -> None:
-    """What the verifier can't help with: no such directory, or no keys in it. All else is the verifier's to say."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("directory", type=Path, nargs="?")
-    parser.add_argument("--keys", nargs="?", action="append")
-    parser.add_argument("--checkpoint", nargs="?")
-    given, _ = parser.parse_known_args(words)
-    if given.directory is None:
-        return
-    _require_directory(given.directory, Exit.FAILED)
-    keys = verifier.locate(given.directory)[1] / "pki" / "audit"
-    if not given.keys and not keys.is_dir():
-        raise Complaint(
-            f"there are no public keys to verify {given.directory} with: {keys} is not there",
-            "name a directory made by `sallyport init`, or the keys: --keys PATH",
-            Exit.FAILED,
-        )
-
-
-def _require_directory(directory: Path, code: Exit) -> None:
-    if not directory.is_dir():
-        next_step = f"name one made by `{console.command('init', 'DIR')}`, or its audit directory"
-        raise Complaint(f"{directory} is not a directory", next_step, code)
 
 
 def _require_text(value: str | None, option: str, what: str) -> None:
@@ -144,10 +134,12 @@ def _is_time(text: str) -> bool:
 
 
 def _kinds(kind: list[str] | None, how: Format | None, decision: str | None) -> frozenset[str]:
-    """What isn't asked for otherwise: the decisions, or everything for a machine and about one decision."""
+    """What isn't asked for otherwise: the decisions; for a machine all that is said once; of one decision all there is."""
     if unknown := set(kind or ()) - KINDS:
         raise Complaint(f"--kind: there is no {', '.join(sorted(map(repr, unknown)))}", f"one of: {_ALL_KINDS}")
-    return frozenset(kind or (() if how is Format.JSON or decision else view.DECISIONS))
+    if how is Format.JSON:
+        return frozenset(kind or view.ONCE)
+    return frozenset(kind or (() if decision else view.DECISIONS))
 
 
 def _lines(found: Iterable[Record], how: Format | None, *, whole: bool) -> Iterator[str]:
