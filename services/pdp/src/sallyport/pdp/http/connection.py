@@ -1,0 +1,87 @@
+"""One connection: aiohttp's protocol with an absolute deadline, telling neither logs nor peers what was sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+
+from sallyport.pdp.http.limits import Limits
+
+_log: Final = structlog.get_logger()
+
+
+class _Silent(AbstractAccessLogger):
+    """Who asks what stands in the audit stream; an access log would hold whatever a peer wrote into its target."""
+
+    @property
+    def enabled(self) -> bool:
+        return False
+
+    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        """Nothing."""
+
+
+class Connection(web.RequestHandler):
+    __slots__ = ("_deadline", "_gone", "_seconds", "busy", "opened")
+
+    def __init__(self, manager: web.Server, limits: Limits, gone: Callable[[], None]) -> None:
+        super().__init__(
+            manager,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=limits.idle_seconds,
+            access_log_class=_Silent,
+            max_line_size=limits.header_bytes,
+            max_field_size=limits.header_bytes,
+            max_headers=limits.header_count,
+            lingering_time=limits.linger_seconds,
+            auto_decompress=False,  # a compressed body is refused; nothing here inflates
+        )
+        self._seconds, self._gone = limits.request_seconds, gone
+        self._deadline: asyncio.TimerHandle | None = None
+        self.opened = False
+        self.busy = False  # has given a whole request's head and waits for us
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.opened = True
+        super().connection_made(transport)
+        self.begin(busy=False)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        super().connection_lost(exc)
+        self._gone()
+
+    def begin(self, *, busy: bool) -> None:
+        """The deadline counts anew. aiohttp's own ends idle connections, but not one that doesn't read its answer."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self.busy = busy
+        self._deadline = self._loop.call_later(self._seconds, self.abort)
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,  # noqa: ARG002 — holds pieces of the request
+        message: str | None = None,  # noqa: ARG002 — same
+    ) -> web.StreamResponse:
+        """For what aiohttp itself can't parse; not logged, since any stranger could fill a disk with it."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun; another can't be sent")
+        response = web.Response(status=status, headers={"Cache-Control": "no-store", "Server": "sallyport"})
+        response.force_close()
+        return response
+
+    def log_exception(self, *_: Any, **more: Any) -> None:
+        """The kind alone: aiohttp's texts quote the request."""
+        _log.warning("http connection broke", error=type(more.get("exc_info")).__name__)
