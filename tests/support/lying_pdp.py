@@ -15,6 +15,7 @@ from sallyport.authz.v1 import authz_pb2_grpc as rpc
 from sallyport.contract.seal import HopKey, Label
 
 REVISION = "a" * 64
+Told = Callable[[pb.CatalogQuestion, pb.CatalogAnswer], Awaitable[bytes | None]]
 Lie = Callable[[pb.Question, pb.Answer], Awaitable[bytes | None]]
 
 
@@ -33,6 +34,10 @@ async def tell_the_truth(_question: pb.Question, answer: pb.Answer) -> bytes | N
     return answer.SerializeToString()
 
 
+async def tell_the_catalog(_question: pb.CatalogQuestion, answer: pb.CatalogAnswer) -> bytes | None:
+    return answer.SerializeToString()
+
+
 class LyingPdp(rpc.AuthorizationServiceServicer):
     """Answers each question with whatever `lie` makes of the honest permit; None hangs until cancelled."""
 
@@ -43,6 +48,10 @@ class LyingPdp(rpc.AuthorizationServiceServicer):
         self.asked: list[pb.Question] = []
         self.mac: bytes | None = None  # instead of the right seal
         self.nonce: bytes | None = None  # instead of the one asked with
+        self.problems: tuple[str, ...] = ()
+        self.catalogs: dict[str, bytes] = {}  # by digest
+        self.tell: Told = tell_the_catalog
+        self.fetched: list[str] = []
 
     async def Evaluate(self, request: pb.EvaluateRequest, context: Any) -> pb.EvaluateResponse:
         answer = await self._answer(request.question)
@@ -54,9 +63,26 @@ class LyingPdp(rpc.AuthorizationServiceServicer):
 
     async def GetRevision(self, request: pb.GetRevisionRequest, context: Any) -> pb.GetRevisionResponse:
         told = pb.RevisionAnswer(
-            nonce=self.nonce or request.nonce, ready=True, revision=REVISION, catalog_digest=self.catalog_digest
+            nonce=self.nonce or request.nonce,
+            ready=True,
+            revision=REVISION,
+            catalog_digest=self.catalog_digest,
+            problems=self.problems,
         ).SerializeToString()
         return pb.GetRevisionResponse(answer=told, mac=self.key.seal(Label.REVISION_ANSWER, told))
+
+    async def GetCatalog(self, request: pb.GetCatalogRequest, context: Any) -> pb.GetCatalogResponse:
+        question = pb.CatalogQuestion.FromString(request.question)
+        self.fetched.append(question.catalog_digest)
+        held = self.catalogs.get(question.catalog_digest, b"")
+        told = await self.tell(question, pb.CatalogAnswer(nonce=self.nonce or question.nonce, catalog=held))
+        if told is None:
+            await asyncio.Event().wait()
+        return pb.GetCatalogResponse(answer=told or b"", mac=self._seal(Label.CATALOG_ANSWER, told or b""))
+
+    async def Reload(self, request: pb.ReloadRequest, context: Any) -> pb.ReloadResponse:
+        """It reloads for nobody."""
+        return pb.ReloadResponse()
 
     def _seal(self, label: Label, answer: bytes) -> bytes:
         return self.key.seal(label, answer) if self.mac is None else self.mac

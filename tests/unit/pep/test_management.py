@@ -13,8 +13,8 @@ from starlette.requests import Request
 
 from sallyport.pep import management
 from sallyport.pep.refusal import Reason
-from sallyport.pep.settings import PeerName
 from sallyport.pep.telemetry import Metrics
+from sallyport.runtime.peer_names import PeerName
 from tests.support.pki import authority
 
 CLIENTS = (PeerName(spiffe="spiffe://test/prometheus"), PeerName(dns="ops.test"))
@@ -34,11 +34,12 @@ async def ask(
     peer: str | None = STRANGER,
     certificate: bytes | None = None,
     reasons: Mapping[str, str] | None = None,
+    warnings: Mapping[str, str] | None = None,
     method: str = "GET",
     headers: list[tuple[bytes, bytes]] | None = None,
     metrics: Metrics | None = None,
 ) -> Said:
-    app = management.build(lambda: reasons or {}, metrics or Metrics("1.2.3"), CLIENTS)
+    app = management.build(lambda: reasons or {}, lambda: warnings or {}, metrics or Metrics("1.2.3"), CLIENTS)
     scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -119,9 +120,21 @@ async def test_an_operator_learns_the_reasons_and_the_metrics(operator: dict[str
     assert b'sallyport_build_info{version="1.2.3"} 1.0' in said.body
 
 
+async def test_a_refused_reload_is_told_to_operators_while_the_last_good_set_serves() -> None:
+    warnings = {"policies": "last reload refused: bad.cedar:3:1: unexpected token"}
+    said = await ask("/ready", peer="127.0.0.1", warnings=warnings)
+    assert said.status == 200
+    assert json.loads(said.body) == [{"name": "policies", "ok": True, "detail": warnings["policies"]}]
+    said = await ask("/ready", peer="127.0.0.1", warnings=warnings, reasons={"audit": "disk full"})
+    assert said.status == 503
+    assert [(entry["name"], entry["ok"]) for entry in json.loads(said.body)] == [("audit", False), ("policies", True)]
+    said = await ask("/ready", warnings=warnings)
+    assert (said.status, said.body) == (200, b"")
+
+
 async def test_an_expired_operator_certificate_is_a_strangers() -> None:
     der = authority().client("spiffe://test/prometheus", ends=0.5).certificate_der
-    app = management.Management(dict, Metrics("1"), CLIENTS, lambda: time.time() + 86_400)
+    app = management.Management(dict, dict, Metrics("1"), CLIENTS, lambda: time.time() + 86_400)
     request = Request({"type": "http", "client": None, "extensions": {"tls": {"client_cert_der": der}}})
     assert (await app.metrics(request)).status_code == 403
 
@@ -138,7 +151,7 @@ async def test_n3_there_is_no_other_route(path: str) -> None:
 async def test_n3_nothing_is_changed_here(path: str) -> None:
     for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "get"):
         assert (await ask(path, peer="127.0.0.1", method=method)).status == 405
-    routes = management.build(dict, Metrics("1")).routes
+    routes = management.build(dict, dict, Metrics("1")).routes
     assert {getattr(route, "path", None) for route in routes} == {"/live", "/ready", "/metrics"}
 
 

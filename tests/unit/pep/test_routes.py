@@ -44,7 +44,7 @@ def test_n3_the_app_has_no_route_but_the_published_ones_and_mcp(app: FastAPI) ->
 
 
 def test_n3_the_management_app_has_its_three_routes() -> None:
-    routes = management.build(dict, Metrics("test")).routes
+    routes = management.build(dict, dict, Metrics("test")).routes
     assert {route.path for route in routes if isinstance(route, Route)} == MANAGEMENT
 
 

@@ -122,7 +122,7 @@ class Tool(_Part):
     output: dict[str, Any] | None = None
     resources: tuple[ResourceMapping, ...] = Field(default=(), max_length=16)
     orgs: tuple[Org, ...] | Literal["all"] = "all"
-    required_context: tuple[Literal["ip", "risk", "mfa_age"], ...] = ()
+    required_context: tuple[Literal["ip", "risk", "mfa_age", "call_count"], ...] = ()
     limits: Limits = Limits()
     pin: Sha256 | None = None
 

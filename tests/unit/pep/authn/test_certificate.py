@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sallyport.pep.authn import certificate
+from sallyport.runtime import peer_names
 from tests.support.pki import Pair, authority
 from tests.support.tokens import TestIssuer, caller, refused, request, room
 
@@ -71,7 +71,7 @@ def test_without_a_certificate_only_an_optional_one_lets_in(tmp_path: Path) -> N
 
 def test_a_certificate_that_expired_since_the_handshake_is_refused(tmp_path: Path) -> None:
     der = authority().client(SPIFFE, ends=0.5).certificate_der
-    assert certificate.names(der)
+    assert peer_names.names(der)
     later = NOW + 86_400
     token = TestIssuer().mint(iat=int(later), exp=int(later) + 300)
     refused(room(tmp_path, now=later, tls=REQUIRED).identify(request(token, certificate=der)), "names no listed")
@@ -79,5 +79,5 @@ def test_a_certificate_that_expired_since_the_handshake_is_refused(tmp_path: Pat
 
 @pytest.mark.parametrize("der", [b"", b"\x30", b"garbage", authority().pem])
 def test_bytes_that_are_no_certificate_name_nobody(tmp_path: Path, der: bytes) -> None:
-    assert certificate.names(der) is None
+    assert peer_names.names(der) is None
     refused(room(tmp_path, now=NOW, tls=LISTED).identify(request(TOKEN, certificate=der)), "names no listed")

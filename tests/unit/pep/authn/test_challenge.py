@@ -19,6 +19,14 @@ def test_the_challenge_names_an_error_only_where_a_token_was_presented(tmp_path:
     assert authn.challenge(Refusal(Reason.DENIED, "")) == CHALLENGE
 
 
+def test_a_token_without_a_scope_is_told_which_one_and_where_to_get_it(tmp_path: Path) -> None:
+    refusal = Refusal(Reason.INSUFFICIENT_SCOPE, "", data={"scope": "mcp:read mcp:write"})
+    assert room(tmp_path).challenge(refusal) == (
+        'Bearer error="insufficient_scope", scope="mcp:read mcp:write", '
+        'resource_metadata="https://localhost:8443/.well-known/oauth-protected-resource/mcp"'
+    )
+
+
 def test_the_metadata_lies_where_rfc_9728_looks_for_it() -> None:
     assert well_known.path(RESOURCE) == "/.well-known/oauth-protected-resource/mcp"
     assert well_known.path("https://gate.test") == "/.well-known/oauth-protected-resource"

@@ -181,6 +181,44 @@ def test_the_role_claim_may_lie_deeper(
         assert caller(found).roles == roles
 
 
+def test_the_same_claim_means_what_its_own_issuer_says(tmp_path: Path) -> None:
+    dropped: list[tuple[str, int]] = []
+    ours = TestIssuer(extra={"roles": {"claim": "roles", "map": {"admins": "admin", "staff": "user"}}})
+    theirs = TestIssuer(
+        name="partner",
+        url="https://partner.test",
+        which=1,
+        extra={"roles": {"claim": "realm_access.roles", "map": {"admins": "readonly"}}},
+    )
+    authn = build(settings(tmp_path, [ours, theirs]), lambda: NOW, on_dropped_roles=lambda *what: dropped.append(what))
+    claimed = {"roles": ["admins", "staff"], "realm_access": {"roles": ["admins", "staff"]}}
+    assert caller(authn.identify(request(ours.mint(**claimed)))).roles == ("admin", "user")
+    assert not dropped
+    partner = caller(authn.identify(request(theirs.mint(**claimed))))
+    assert (partner.issuer, partner.roles) == ("partner", ("readonly",))
+    assert dropped == [("partner", 1)]
+    # An issuer's word for a role of ours is no mapping, and a claim under another issuer's path is none of its own.
+    assert caller(authn.identify(request(theirs.mint(roles=["admins"])))).roles == ()
+    assert caller(authn.identify(request(ours.mint(roles=["admin", "user"])))).roles == ()
+    assert dropped == [("partner", 1), ("laptop", 2)]
+
+
+def test_an_issuer_without_a_mapping_gives_nobody_a_role(tmp_path: Path) -> None:
+    bare = TestIssuer(extra={"roles": {}})
+    assert caller(room(tmp_path, bare).identify(request(bare.mint(roles=["admin", "developer"])))).roles == ()
+
+
+def test_several_claims_may_mean_one_role_and_a_refused_token_counts_nothing(tmp_path: Path) -> None:
+    dropped: list[tuple[str, int]] = []
+    issuer = TestIssuer(extra={"roles": {"claim": "a.b.c", "map": {"x": "developer", "y": "developer"}}})
+    authn = build(settings(tmp_path, [issuer]), lambda: NOW, on_dropped_roles=lambda *what: dropped.append(what))
+    deep = {"a": {"b": {"c": ["x", "y", "x", "z"]}}}
+    assert caller(authn.identify(request(issuer.mint(**deep)))).roles == ("developer",)
+    assert dropped == [("laptop", 1)]
+    refused(authn.identify(request(issuer.mint(**deep, scope=7))), "scope")
+    assert dropped == [("laptop", 1)]
+
+
 @pytest.mark.parametrize(
     ("claims", "mfa_at"),
     [

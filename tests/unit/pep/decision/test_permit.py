@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,16 @@ from tests.support.calls import ALICE, ALICE_ID, checked, expired
 _PEP = Path(permits.__file__).resolve().parents[1]
 
 
-def made(caller: Caller = ALICE) -> Permit:
+def made(caller: Caller = ALICE, on_redeemed: Callable[[], None] = lambda: None) -> Permit:
     return permits.make(
-        caller=caller, call=checked(), identity=ALICE_ID, resolved=(), revision="r", reasons=(), obligations=()
+        caller=caller,
+        call=checked(),
+        identity=ALICE_ID,
+        resolved=(),
+        revision="r",
+        reasons=(),
+        obligations=(),
+        on_redeemed=on_redeemed,
     )
 
 
@@ -31,6 +40,16 @@ def test_a_permit_is_redeemed_once() -> None:
     assert permit.redeemed
     with pytest.raises(PermitRefused, match="before"):
         redeem(permit)
+
+
+def test_only_a_permit_that_is_spent_counts_and_it_counts_once() -> None:
+    counted: list[int] = []
+    for caller in (ALICE, expired(ALICE)):
+        permit = made(caller, lambda: counted.append(1))
+        for digest in ("", "0" * 64, ""):
+            with contextlib.suppress(PermitRefused):
+                redeem(permit, digest=digest)
+    assert counted == [1]
 
 
 def test_n11_a_permit_for_other_arguments_is_refused() -> None:
@@ -71,6 +90,7 @@ def test_nobody_makes_a_permit_without_the_makers_token() -> None:
             revision="r",
             reasons=(),
             obligations=(),
+            on_redeemed=lambda: None,
         )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sallyport.contract.catalog import digest
-from sallyport.pep.catalog import CatalogStore, load
+from sallyport.pep.catalog import CatalogStore, LoadedCatalog, load
 from sallyport.pep.schema import compile_schema
 from sallyport.runtime.problems import ConfigError
 from tests.unit.pep.schema.support import HOSTED
@@ -27,6 +27,14 @@ def store(folder: Path) -> CatalogStore:
     return CatalogStore(folder, compile_schema=compile_schema, hosted=HOSTED)
 
 
+def served(catalogs: CatalogStore, wanted: str, beside: str = "") -> LoadedCatalog | None:
+    """What comes into force while `beside` serves."""
+    found = catalogs.held(wanted) or catalogs.find(wanted)
+    if found is not None:
+        catalogs.hold(found, beside=beside)
+    return found
+
+
 def write(folder: Path, data: bytes) -> str:
     (folder / "catalog.yaml").write_bytes(data)
     return digest(data)
@@ -34,14 +42,14 @@ def write(folder: Path, data: bytes) -> str:
 
 def test_the_shipped_catalog_loads() -> None:
     data = (POLICIES / "catalog.yaml").read_bytes()
-    held = store(POLICIES).get(digest(data))
+    held = store(POLICIES).find(digest(data))
     assert held is not None
     assert "database_query" in held.names
     assert set(held.validators) == set(held.names)
 
 
 def test_a_tool_is_listed_with_its_hints_and_its_schema(tmp_path: Path) -> None:
-    held = store(tmp_path).get(write(tmp_path, ONE))
+    held = store(tmp_path).find(write(tmp_path, ONE))
     assert held is not None
     assert held.listing == (
         {
@@ -56,7 +64,7 @@ def test_a_tool_is_listed_with_its_hints_and_its_schema(tmp_path: Path) -> None:
 
 def test_a_tool_without_an_effect_is_listed_as_destructive_and_open_world(tmp_path: Path) -> None:
     bare = ONE.replace(b"    effect: read_only\n", b"").replace(b"    open_world: false\n", b"")
-    held = store(tmp_path).get(write(tmp_path, bare))
+    held = store(tmp_path).find(write(tmp_path, bare))
     assert held is not None
     assert held.listing[0]["annotations"] == {
         "title": "Read",
@@ -68,24 +76,35 @@ def test_a_tool_without_an_effect_is_listed_as_destructive_and_open_world(tmp_pa
 
 def test_the_one_before_is_held_through_a_swap_and_the_third_last_is_not(tmp_path: Path) -> None:
     catalogs = store(tmp_path)
-    digests = []
+    digests = [""]
     for number in range(3):
         digests.append(write(tmp_path, ONE + b"# %d\n" % number))
-        assert catalogs.get(digests[-1]) is not None
-        assert number == 0 or catalogs.tool(digests[number - 1], "read_file") is not None
-    assert catalogs.get(digests[0]) is None
-    assert catalogs.tool(digests[0], "read_file") is None
-    assert catalogs.tool(digests[2], "read_file") is not None
+        assert served(catalogs, digests[-1], beside=digests[-2]) is not None
+        assert number == 0 or catalogs.tool(digests[-2], "read_file") is not None
+    assert served(catalogs, digests[1]) is None
+    assert catalogs.tool(digests[1], "read_file") is None
+    assert catalogs.tool(digests[3], "read_file") is not None
     assert len(list(catalogs.entries("read_file"))) == 2
+
+
+def test_the_catalog_in_force_is_never_dropped_for_one_that_is_not(tmp_path: Path) -> None:
+    catalogs = store(tmp_path)
+    serving = write(tmp_path, ONE)
+    assert served(catalogs, serving) is not None
+    for number in range(4):
+        assert served(catalogs, write(tmp_path, ONE + b"# %d\n" % number), beside=serving) is not None
+        assert catalogs.held(serving) is not None
+        assert len(list(catalogs.entries("read_file"))) == 2
 
 
 def test_n5_a_digest_that_the_directory_does_not_hold_gives_nothing(tmp_path: Path) -> None:
     catalogs = store(tmp_path)
     (tmp_path / "other.cedar").write_bytes(b"")
-    assert catalogs.get("0" * 64) is None
+    assert catalogs.find("0" * 64) is None
     write(tmp_path, ONE)
-    assert catalogs.get("0" * 64) is None
-    assert catalogs.get("") is None
+    assert catalogs.find("0" * 64) is None
+    assert catalogs.find("") is None
+    assert store(tmp_path / "nowhere").find(digest(ONE)) is None
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field as Setting
 from pydantic import StringConstraints
 
+from sallyport.contract.limits import MAX_ROLE_BYTES
 from sallyport.pdp.base_schema import BaseSchema
 from sallyport.pdp.types import STRING, Field
 from sallyport.runtime import settings, strict_yaml
@@ -31,7 +32,7 @@ PERMISSIONS = (
     "system:manage",
 )
 CALL = "tools:call:"
-Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ROLE_BYTES)]
 Reach = Literal["own", "org", "any"]
 
 
@@ -97,6 +98,11 @@ _Complaint = tuple[list[str | int], str]
 def _complaints(
     name: str, entry: RoleEntry, entries: Mapping[str, RoleEntry], base: BaseSchema, tools: frozenset[str]
 ) -> Iterator[_Complaint]:
+    if not name.isprintable() or len(name.encode()) > MAX_ROLE_BYTES:
+        yield (
+            ["roles", name],
+            f"a role's name is printable and has at most {MAX_ROLE_BYTES} bytes: no token has this one",
+        )
     for at, permission in enumerate(entry.permissions):
         if permission not in PERMISSIONS and permission.removeprefix(CALL) not in tools - {permission}:
             yield ["roles", name, "permissions", at], _unknown_permission(permission, tools)

@@ -109,12 +109,14 @@ async def assembled(settings: PepSettings) -> AsyncIterator[Rooms]:
         client = PdpClient(settings.pdp.address, HopKeyFile(settings.pdp.hop_key))
         stack.push_async_callback(client.close)
         deadline = settings.pdp.deadline_ms / 1000
+        in_force = CatalogInForce(store, client, deadline, metrics.know_tools)
+        stack.push_async_callback(in_force.close)
         yield Rooms(
             authenticators=authenticators,
             eras=frozenset(settings.eras),
             origins=frozenset(settings.origins),
             json_depth=settings.limits.json_depth,
-            in_force=CatalogInForce(store, client, deadline, metrics.know_tools),
+            in_force=in_force,
             decider=Decider(client, tools, release.FULFILLED),
             effects=Effects(tools, recorder, metrics),
             recorder=recorder,
@@ -156,7 +158,10 @@ async def _listen(settings: PepSettings, rooms: Rooms, *, plain_http: bool) -> t
     metadata = rooms.authenticators.metadata()
     app = create_app(Pipeline(rooms), metadata, body_bytes=limits.body_bytes)
     operators = management.build(
-        lambda: rooms.in_force.not_ready(rooms.recorder.failure()), rooms.metrics, settings.tls.management_clients
+        lambda: rooms.in_force.not_ready(rooms.recorder.failure()),
+        rooms.in_force.warnings,
+        rooms.metrics,
+        settings.tls.management_clients,
     )
     context = None if plain_http else _tls(settings, settings.tls.client_certificate)
     # A probe has no certificate: on the management port one is asked for, never required.

@@ -1,4 +1,7 @@
-"""The catalogs that are held: catalog.yaml as the policy directory has it, by digest, ready to check and to list."""
+"""The catalogs that are held: catalog.yaml by its digest, ready to check and to list.
+
+Two at most, the one in force and the one before it, or after: a swap refuses nothing.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,6 @@ from sallyport.runtime.problems import ConfigError, Problem
 from sallyport.runtime.settings import load_model
 
 FILE: Final = "catalog.yaml"
-HELD: Final = 2  # the one in force and the one before it, or after: a swap refuses nothing
 
 
 class Validator(Protocol):
@@ -56,7 +58,7 @@ class LoadedCatalog:
 
 
 class CatalogStore:
-    """Reads the policy directory when a digest is asked for that isn't held."""
+    """Holds what is parsed. `find` and `parse` change nothing here, so that they may run in a thread."""
 
     def __init__(self, policies: Path, *, compile_schema: Compile, hosted: frozenset[str]) -> None:
         """`hosted` are the names of the registered hosted tools: an entry that names another is refused."""
@@ -65,16 +67,26 @@ class CatalogStore:
         self._hosted = hosted
         self._held: dict[str, LoadedCatalog] = {}
 
-    def get(self, wanted: str) -> LoadedCatalog | None:
-        """The catalog with this digest, or None if the directory doesn't hold it. ConfigError: it can't be served."""
-        found = self._held.get(wanted)
-        if found is None:
+    def held(self, wanted: str) -> LoadedCatalog | None:
+        """The catalog with this digest, if it is parsed."""
+        return self._held.get(wanted)
+
+    def hold(self, loaded: LoadedCatalog, *, beside: str) -> None:
+        """Keep it beside the one in force, which isn't dropped before another is."""
+        in_force = self._held.get(beside, loaded)
+        self._held = {in_force.digest: in_force, loaded.digest: loaded}
+
+    def find(self, wanted: str) -> LoadedCatalog | None:
+        """As the policy directory has it, or None if it has another or none. ConfigError: it can't be served."""
+        try:
             data = mounted_dir.read(self._policies).files.get(FILE)
-            if data is None or digest(data) != wanted:
-                return None
-            found = load(data, compile_schema=self._compile, hosted=self._hosted)
-        self._keep(found)
-        return found
+        except ConfigError:  # a directory that can't be read holds nothing; the PDP may still have the bytes
+            return None
+        return self.parse(data) if data is not None and digest(data) == wanted else None
+
+    def parse(self, data: bytes) -> LoadedCatalog:
+        """Raises ConfigError if it can't be served."""
+        return load(data, compile_schema=self._compile, hosted=self._hosted)
 
     def tool(self, wanted: str, name: str) -> Tool | None:
         """The entry of a call that was checked against a catalog held; reads nothing."""
@@ -84,12 +96,6 @@ class CatalogStore:
     def entries(self, name: str) -> Iterator[Tool]:
         """The entries of that name in all catalogs held."""
         return (tool for held in self._held.values() if (tool := held.find(name)) is not None)
-
-    def _keep(self, loaded: LoadedCatalog) -> None:
-        self._held.pop(loaded.digest, None)
-        self._held[loaded.digest] = loaded
-        while len(self._held) > HELD:
-            del self._held[next(iter(self._held))]  # the one not asked for longest
 
 
 def load(data: bytes, *, compile_schema: Compile, hosted: frozenset[str]) -> LoadedCatalog:

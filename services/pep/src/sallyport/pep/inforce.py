@@ -1,6 +1,8 @@
-"""Which catalog is in force: the one that the PDP names, as this process finds it in the policy directory.
+"""Which catalog is in force: the one that the PDP names, as the policy directory or else the PDP itself has it.
 
-Also what readiness is made of: a PDP that answers with a valid set, its catalog parsed here, an audit that writes.
+Directory and PDP may turn to a new set at different times, and this process may start in between: whatever catalog the
+PDP judges by can be had, so that no order of replacing policies and catalog refuses anything. Also what readiness is
+made of: a PDP that answers with a valid set, its catalog parsed here, an audit that writes.
 """
 
 from __future__ import annotations
@@ -34,45 +36,47 @@ class CatalogInForce:
         self._on_catalog = on_catalog
         self._draining = False
         self._digest = ""
+        self._wanted, self._loads = "", 0
+        self._loading: asyncio.Task[None] | None = None
+        self._unservable = ""
+        self._why = "not loaded yet"
         self._pdp = "not asked yet"
         self._catalog = "not read yet"
+        self._policies = ""
 
-    def loaded(self, digest: str) -> LoadedCatalog | None:
-        """The catalog with this digest, or None if the directory doesn't hold it or it can't be served."""
-        try:
-            found = self._store.get(digest)
-        except ConfigError as error:
-            self._catalog = str(error)
-            return None
-        self._catalog = "" if found else f"the policy directory doesn't hold the PDP's catalog {digest[:12]}"
+    async def loaded(self, digest: str, deadline: float) -> LoadedCatalog | None:
+        """The catalog with this digest, or None if it can't be had and served by `deadline` (monotonic clock)."""
+        found = self._store.held(digest) or await self._load(digest, deadline)
         if found and digest != self._digest:
             self._digest = digest
             self._on_catalog(found.names)
         return found
 
-    async def current(self) -> LoadedCatalog | None:
+    async def current(self, deadline: float) -> LoadedCatalog | None:
         """The catalog that served last, or else the one that the PDP names now."""
         if not self._digest:
-            await self.look()
-        return self.loaded(self._digest) if self._digest else None
+            await self.look(deadline)
+        return await self.loaded(self._digest, deadline) if self._digest else None
 
-    async def look(self) -> None:
+    async def look(self, deadline: float) -> None:
         """Ask the PDP once which revision and catalog serve."""
         try:
-            answer = await self._client.revision(timeout=self._deadline)
+            answer = await self._client.revision(timeout=deadline - time.monotonic())
         except NoDecision as error:
             self._pdp = str(error)
             return
-        self._pdp = "" if answer.ready else "; ".join(answer.problems) or "no valid policy set"
+        problems = "; ".join(answer.problems)
+        self._pdp = "" if answer.ready else problems or "no valid policy set"
+        self._policies = f"last reload refused: {problems}" if answer.ready and problems else ""
         if answer.ready:
-            self.loaded(answer.catalog_digest)
+            self._catalog = "" if await self.loaded(answer.catalog_digest, deadline) else self._why
 
     async def watch(self) -> None:
         """Keep readiness fresh until cancelled."""
         while True:
             started = time.monotonic()
             try:
-                await self.look()
+                await self.look(started + self._deadline)
             except Exception as error:  # noqa: BLE001 — a watch that dies would leave the last readiness standing
                 self._pdp = f"looking broke: {type(error).__name__}"
             await asyncio.sleep(max(0.0, started + _POLL - time.monotonic()))
@@ -81,8 +85,48 @@ class CatalogInForce:
         """Not ready from now on: a balancer looks away before the listener closes."""
         self._draining = True
 
+    async def close(self) -> None:
+        """Let go of a catalog that is still being fetched."""
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.wait((self._loading,))
+
     def not_ready(self, audit: str) -> Mapping[str, str]:
         """Reasons by part; empty means ready. `audit` is why the stream can't be written, or empty."""
         stopping = "stopping" if self._draining else ""
         reasons = {"pdp": self._pdp, "catalog": self._catalog, "audit": audit, "process": stopping}
         return {part: reason for part, reason in reasons.items() if reason}
+
+    def warnings(self) -> Mapping[str, str]:
+        """What an operator should mend although all serves: the last good set is in force, not the newest."""
+        return {"policies": self._policies} if self._policies else {}
+
+    async def _load(self, digest: str, deadline: float) -> LoadedCatalog | None:
+        """One load at a time, and shared: it goes on for others when somebody's deadline has passed.
+
+        One that began before we came may be about to fail; only of one that began later is the failure ours too.
+        """
+        came, ours = self._loads, False
+        while not (ours or self._store.held(digest) or digest == self._unservable) and time.monotonic() < deadline:
+            if self._loading is None or self._loading.done():
+                self._loads += 1
+                self._wanted, self._loading = digest, asyncio.create_task(self._fetch(digest))
+            ours = self._wanted == digest and self._loads > came
+            await asyncio.wait((self._loading,), timeout=deadline - time.monotonic())
+        return self._store.held(digest)
+
+    async def _fetch(self, digest: str) -> None:
+        """In a thread: a large catalog takes longer to compile than any other request may wait."""
+        try:
+            found = await asyncio.to_thread(self._store.find, digest)
+            if found is None:
+                data = await self._client.catalog(digest, timeout=self._deadline)
+                found = await asyncio.to_thread(self._store.parse, data)
+            self._store.hold(found, beside=self._digest)
+        except ConfigError as error:
+            # The digest is of these bytes, so they would be refused again.
+            self._unservable, self._why = digest, str(error)
+        except NoDecision as error:
+            self._why = f"the policy directory doesn't hold the PDP's catalog {digest[:12]}; {error}"
+        except Exception as error:  # noqa: BLE001 — whatever breaks, there is no catalog to serve
+            self._why = f"the PDP's catalog {digest[:12]} can't be loaded: {type(error).__name__}"

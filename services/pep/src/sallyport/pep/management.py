@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sallyport.pep.authn import certificate
-from sallyport.pep.settings import PeerName
 from sallyport.pep.telemetry import Metrics
+from sallyport.runtime import peer_names
 from sallyport.runtime.addresses import is_loopback
+from sallyport.runtime.peer_names import PeerName
 
-NotReady = Callable[[], Mapping[str, str]]  # why not, by part; empty means ready
+Reasons = Callable[[], Mapping[str, str]]  # by part; empty means that nothing is wrong
 
 _NO_STORE: Final = {"cache-control": "no-store"}
 
@@ -28,12 +28,15 @@ class Management:
 
     def __init__(
         self,
-        not_ready: NotReady,
+        not_ready: Reasons,
+        warnings: Reasons,
         metrics: Metrics,
         clients: Sequence[PeerName] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._not_ready, self._metrics, self._clients, self._clock = not_ready, metrics, clients, clock
+        """`warnings` are what an operator should mend although all serves: told, without a say in readiness."""
+        self._not_ready, self._warnings = not_ready, warnings
+        self._metrics, self._clients, self._clock = metrics, clients, clock
 
     async def live(self, _request: Request) -> Response:
         """The loop turns; what this process depends on must not get it killed."""
@@ -44,7 +47,11 @@ class Management:
         status = 503 if reasons else 200
         if not self._trusts(request):
             return Response(status_code=status, headers=_NO_STORE)
-        listed = [{"name": name, "ok": False, "detail": detail} for name, detail in sorted(reasons.items())]
+        listed = [
+            {"name": name, "ok": ok, "detail": detail}
+            for ok, found in ((False, reasons), (True, self._warnings()))
+            for name, detail in sorted(found.items())
+        ]
         return Response(json.dumps(listed), status, _NO_STORE, media_type="application/json")
 
     async def metrics(self, request: Request) -> Response:
@@ -57,17 +64,18 @@ class Management:
         if request.client is not None and is_loopback(request.client.host):
             return True
         der = request.scope.get("extensions", {}).get("tls", {}).get("client_cert_der")
-        return der is not None and certificate.find(der, self._clients, self._clock()) is not None
+        return der is not None and peer_names.find(der, self._clients, self._clock()) is not None
 
 
 def build(
-    not_ready: NotReady,
+    not_ready: Reasons,
+    warnings: Reasons,
     metrics: Metrics,
     clients: Sequence[PeerName] = (),
     clock: Callable[[], float] = time.time,
 ) -> Starlette:
     """The ASGI app. Whatever isn't a route is 404, another method than GET or HEAD 405."""
-    management = Management(not_ready, metrics, clients, clock)
+    management = Management(not_ready, warnings, metrics, clients, clock)
     app = Starlette(
         routes=[
             Route("/live", management.live, methods=["GET"]),

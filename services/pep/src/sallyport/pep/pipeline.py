@@ -121,14 +121,14 @@ class Pipeline:
     async def _in_force(self, step: Step) -> Answer | Refusal | Denied:
         """Run `step` on the catalog in force; if the PDP names another, once more with that, within one deadline."""
         deadline = time.monotonic() + self._rooms.deadline
-        loaded = await self._rooms.in_force.current()
+        loaded = await self._rooms.in_force.current(deadline)
         for _ in range(2):
             if loaded is None:
                 return Refusal(Reason.NO_DECISION, "no catalog is in force")
             outcome = await step(loaded, deadline)
             if not isinstance(outcome, Mismatch):
                 return outcome
-            loaded = self._rooms.in_force.loaded(outcome.catalog_digest)
+            loaded = await self._rooms.in_force.loaded(outcome.catalog_digest, deadline)
         return Refusal(Reason.NO_DECISION, "the catalog changed twice within one call")
 
     async def _call(

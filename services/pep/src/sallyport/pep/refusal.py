@@ -36,6 +36,7 @@ class Reason(StrEnum):
     UNKNOWN_TOOL = "unknown_tool"
     INVALID_ARGUMENTS = "invalid_arguments"
     DENIED = "denied"
+    INSUFFICIENT_SCOPE = "insufficient_scope"  # denied, but not with another scope in the token
     NO_DECISION = "no_decision"
     UNKNOWN_OBLIGATION = "unknown_obligation"
     AUDIT_UNAVAILABLE = "audit_unavailable"
@@ -91,6 +92,7 @@ SHAPES: Final[Mapping[Reason, _Shape]] = {
     Reason.UNKNOWN_TOOL: _DENIED,
     Reason.INVALID_ARGUMENTS: _DENIED,  # shown as a tool error only where the tool is visible: see pipeline
     Reason.DENIED: _DENIED,
+    Reason.INSUFFICIENT_SCOPE: _Shape(403, -32010, "insufficient scope", legacy_status=200),  # RFC 6750 §3.1
     Reason.NO_DECISION: _UNAVAILABLE,
     Reason.UNKNOWN_OBLIGATION: _UNAVAILABLE,
     Reason.AUDIT_UNAVAILABLE: _UNAVAILABLE,
@@ -101,6 +103,8 @@ SHAPES: Final[Mapping[Reason, _Shape]] = {
     Reason.EFFECT_UNKNOWN: _Shape(200, -32603, "the tool broke after its effect began"),
     Reason.WITHHELD: _Shape(200, -32603, "the result was withheld"),
 }
+# Who gets one of these should come again with a token, or a better one.
+_CHALLENGED: Final = {(Reason.UNAUTHENTICATED, 401), (Reason.INSUFFICIENT_SCOPE, 403)}
 _JSON_HEADER: Final = (b"content-type", b"application/json")
 
 
@@ -112,11 +116,11 @@ def respond(
     decision_id: str,
     challenge: str = "",
 ) -> Answer:
-    """Map a refusal to HTTP and JSON-RPC. `challenge` is the WWW-Authenticate value for a 401."""
+    """Map a refusal to HTTP and JSON-RPC. `challenge` is the WWW-Authenticate value that may go with it."""
     shape = SHAPES[refusal.reason]
     status = shape.legacy_status if era is Era.LEGACY and shape.legacy_status is not None else shape.status
     headers = [_JSON_HEADER]
-    if status == 401:  # noqa: PLR2004 — RFC 9110 §15.5.2
+    if (refusal.reason, status) in _CHALLENGED:
         headers.append((b"www-authenticate", challenge.encode("latin-1")))
     if status == 405:  # noqa: PLR2004 — RFC 9110 §15.5.6
         headers.append((b"allow", b"POST"))

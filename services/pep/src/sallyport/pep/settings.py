@@ -15,12 +15,11 @@ from pydantic import AfterValidator, Field, model_validator
 
 from sallyport.pep.model import Era
 from sallyport.runtime import addresses
+from sallyport.runtime.peer_names import PeerName
 from sallyport.runtime.problems import ConfigError
 from sallyport.runtime.settings import ConfigPath, Settings, load_model
 
 _SQLITE: Final = "sqlite:///"
-_TRUST_DOMAIN: Final = re.compile(r"spiffe://[a-z0-9._-]{1,255}(/[A-Za-z0-9._-]+)+")  # SPIFFE-ID §2
-_DNS: Final = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _URI: Final = re.compile(r"[!#-\[\]-~]{1,512}")  # printable ASCII without quote and backslash: it goes into a header
 ALGORITHMS: Final = frozenset(
     {"ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
@@ -66,18 +65,6 @@ def _algorithm(name: str) -> str:
     return name
 
 
-def _spiffe(value: str) -> str:
-    if not _TRUST_DOMAIN.fullmatch(value):
-        raise ValueError(f"{value!r} is not a SPIFFE id; write spiffe://trust-domain/path, without wildcards")
-    return value
-
-
-def _dns(value: str) -> str:
-    if not _DNS.fullmatch(value):
-        raise ValueError(f"{value!r} is not a DNS name in lower case; wildcards are not accepted")
-    return value
-
-
 def _database_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"sqlite", "postgresql"}:
@@ -99,19 +86,6 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Text = Annotated[str, Field(pattern=r"^[!-~]([ -~]{0,126}[!-~])?$")]  # at most 128, as in the contract
 Orgs = Annotated[tuple[Text, ...], Field(min_length=1)]  # empty means refuse
 RoleMap = dict[Text, Text]  # what the claim says -> role in roles.yaml
-
-
-class PeerName(Settings):
-    """Whom a client certificate names: one SPIFFE id or one DNS name, compared exactly; never the CN."""
-
-    spiffe: Annotated[str, AfterValidator(_spiffe)] | None = None
-    dns: Annotated[str, AfterValidator(_dns)] | None = None
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if (self.spiffe is None) == (self.dns is None):
-            raise ValueError("name the peer by exactly one of `spiffe` and `dns`")
-        return self
 
 
 class ForwardIdentity(Settings):

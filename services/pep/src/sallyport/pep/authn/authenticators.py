@@ -43,6 +43,8 @@ class Authenticators:
 
     def challenge(self, refused: Refusal) -> str:
         """The WWW-Authenticate value that goes with a refusal."""
+        if refused.reason is Reason.INSUFFICIENT_SCOPE:
+            return well_known.step_up(self._settings.resource, str(refused.data["scope"]))
         error = "invalid_token" if isinstance(refused, TokenRefused) else ""
         return well_known.challenge(self._settings.resource, error=error)
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NewType
 
 from sallyport.pep.authn.evidence import Rejected, name
-from sallyport.pep.model import Json
+from sallyport.pep.model import SCOPE_TOKEN, Json
 from sallyport.pep.settings import Issuer
 
 SignedClaims = NewType("SignedClaims", dict[str, Json])
 
 MAX_LIST: Final = 64  # roles and scopes, as in the contract
-_SCOPE: Final = re.compile(r"[!#-\[\]-~]{1,128}")  # RFC 6749 §3.3
 _LATEST: Final = 253402300800  # the year 10000: arithmetic on any date before it is exact
 _MAX_RISK: Final = 100
 
@@ -75,7 +73,7 @@ def scopes(claims: SignedClaims) -> tuple[str, ...]:
     """RFC 8693 §4.2: one string with single spaces between; some issuers send a list."""
     given = claims.get("scope", "")
     found = (given.split(" ") if given else []) if isinstance(given, str) else _strings(given, "scope")
-    if len(found) > MAX_LIST or not all(_SCOPE.fullmatch(scope) for scope in found):
+    if len(found) > MAX_LIST or not all(SCOPE_TOKEN.fullmatch(scope) for scope in found):
         raise Rejected(f"scope is not at most {MAX_LIST} scope tokens")
     return tuple(dict.fromkeys(found))
 

@@ -27,6 +27,11 @@ def challenge(resource: str, *, error: str = "") -> str:
     return f'{value}, error="{error}"' if error else value
 
 
+def step_up(resource: str, scope: str) -> str:
+    """The same for a token whose scope isn't enough; `scope` is scope tokens with single spaces between."""
+    return f'Bearer error="insufficient_scope", scope="{scope}", resource_metadata="{url(resource)}"'
+
+
 def metadata(settings: PepSettings) -> dict[str, Json]:
     """RFC 9728 §2; public, so it holds nothing that an issuer's own metadata doesn't."""
     return {

@@ -10,13 +10,15 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.pep.decision import question as ask
 from sallyport.pep.decision.client import NoDecision, PdpClient
+from sallyport.pep.decision.counts import CallCounts
 from sallyport.pep.decision.permit import Permit, PermitRefused, make
-from sallyport.pep.model import Caller, CheckedCall, Identity, Resolved, Unresolved
+from sallyport.pep.model import SCOPE_TOKEN, Caller, CheckedCall, Identity, Resolved, Unresolved
 from sallyport.pep.refusal import Reason, Refusal
 
 __all__ = [
@@ -90,6 +92,7 @@ class Decider:
         self._client = client
         self._resolvers = resolvers
         self._obligations = obligations
+        self._counts = CallCounts()
 
     async def visible(
         self, caller: Caller, who: Identity, names: Sequence[str], catalog_digest: str, deadline: float
@@ -147,7 +150,7 @@ class Decider:
         catalog_digest: str,
         deadline: float,
     ) -> Permit | Denied | Mismatch:
-        question = ask.about_call(caller, who, call, resolved, catalog_digest)
+        question = ask.about_call(caller, who, call, resolved, catalog_digest, self._counts.of(who))
         answer = await self._ask(question, deadline, batch=len(resolved) != 1)
         if not isinstance(answer, pb.Answer):
             return answer
@@ -162,6 +165,7 @@ class Decider:
             revision=answer.revision,
             reasons=_union(result.reasons for result in answer.results),
             obligations=_union(result.obligations for result in answer.results),
+            on_redeemed=partial(self._counts.add, who),
         )
 
     async def _ask(self, question: pb.Question, deadline: float, *, batch: bool) -> pb.Answer | Denied | Mismatch:
@@ -186,15 +190,35 @@ class Decider:
         denying = [result for result in answer.results if result.effect != pb.EFFECT_PERMIT or result.errors]
         advice = _union(result.advice for result in denying)
         return Denied(
-            Refusal(Reason.DENIED, "denied by the PDP", advice=advice),
+            _refused(_wanted_scopes(denying), advice),
             reasons=_union(result.reasons for result in denying),
             errors=_errors(answer),
             revision=answer.revision,
         )
 
 
+def _wanted_scopes(denying: Sequence[pb.Result]) -> tuple[str, ...]:
+    """The scopes that would help, or none: where one result is denied for another reason too, more scope is no help.
+
+    They go into a header, so one that is no scope token spoils them all.
+    """
+    scopes = _union(result.scopes for result in denying)
+    helpful = all(result.scopes and not result.errors for result in denying)
+    return scopes if helpful and all(SCOPE_TOKEN.fullmatch(scope) for scope in scopes) else ()
+
+
+def _refused(scopes: tuple[str, ...], advice: tuple[str, ...]) -> Refusal:
+    if not scopes:
+        return Refusal(Reason.DENIED, "denied by the PDP", advice=advice)
+    wanted = " ".join(scopes)
+    return Refusal(Reason.INSUFFICIENT_SCOPE, f"scope missing: {wanted}", advice=advice, data={"scope": wanted})
+
+
 def _unresolved(why: Unresolved, judged: Permit | Denied | Mismatch) -> Denied | Mismatch:
-    """Denied whatever the PDP said; what it said is recorded, and its advice isn't given."""
+    """Denied whatever the PDP said; what it said is recorded, and its advice isn't given.
+
+    A missing scope is told all the same: the PDP didn't know that the lookup found nothing, so it tells nothing of it.
+    """
     if isinstance(judged, Mismatch):
         return judged
     if isinstance(judged, Denied) and judged.refusal.reason is not Reason.DENIED:

@@ -18,11 +18,14 @@ from google.protobuf.message import DecodeError
 
 from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.authz.v1 import authz_pb2_grpc as rpc
+from sallyport.contract import catalog as catalogs
 from sallyport.contract.limits import (
     MAX_BATCH_MESSAGE_BYTES,
     MAX_BATCH_QUESTION_BYTES,
     MAX_QUESTION_BYTES,
+    NONCE_BYTES,
     check_answer,
+    check_catalog,
     check_question,
     check_revision,
 )
@@ -43,7 +46,7 @@ _OPTIONS: Final = (
 # More only queue in the PDP, whose places others need too; waiting here counts against the same deadline.
 _AT_ONCE: Final = 64
 
-_M = TypeVar("_M", pb.Answer, pb.RevisionAnswer)
+_M = TypeVar("_M", pb.Answer, pb.RevisionAnswer, pb.CatalogAnswer)
 
 
 class _Sealed(Protocol):
@@ -89,13 +92,26 @@ class PdpClient:
 
     async def revision(self, *, timeout: float) -> pb.RevisionAnswer:  # noqa: ASYNC109 — gRPC's own deadline
         """Which policy set serves, and which catalog belongs to it."""
-        nonce = secrets.token_bytes(16)
+        nonce = secrets.token_bytes(NONCE_BYTES)
         labels = Label.REVISION_QUESTION, Label.REVISION_ANSWER
         answer = _parse(pb.RevisionAnswer(), await self._sealed(self._send_revision, *labels, nonce, timeout))
-        if not hmac.compare_digest(answer.nonce, nonce):
-            raise NoDecision("PDP: the answer is to another question")
+        _check_nonce(answer.nonce, nonce)
         _believable(check_revision(answer))
         return answer
+
+    async def catalog(self, wanted: str, *, timeout: float) -> bytes:  # noqa: ASYNC109 — gRPC's own deadline
+        """The bytes of the catalog with this digest, which must be the one that the PDP judges by."""
+        question = pb.CatalogQuestion(nonce=secrets.token_bytes(NONCE_BYTES), catalog_digest=wanted)
+        labels = Label.CATALOG_QUESTION, Label.CATALOG_ANSWER
+        payload = question.SerializeToString(deterministic=True)
+        answer = _parse(pb.CatalogAnswer(), await self._sealed(self._send_catalog, *labels, payload, timeout))
+        _check_nonce(answer.nonce, question.nonce)
+        _believable(check_catalog(answer))
+        if not answer.catalog:
+            raise NoDecision("PDP: another catalog is in force")
+        if catalogs.digest(answer.catalog) != wanted:
+            raise NoDecision("PDP: these aren't the bytes of the catalog that it names")
+        return answer.catalog
 
     async def _send(self, payload: bytes, mac: bytes, seconds: float) -> _Sealed:
         return await self._stub.Evaluate(pb.EvaluateRequest(question=payload, mac=mac), timeout=seconds)
@@ -105,6 +121,9 @@ class PdpClient:
 
     async def _send_revision(self, payload: bytes, mac: bytes, seconds: float) -> _Sealed:
         return await self._stub.GetRevision(pb.GetRevisionRequest(nonce=payload, mac=mac), timeout=seconds)
+
+    async def _send_catalog(self, payload: bytes, mac: bytes, seconds: float) -> _Sealed:
+        return await self._stub.GetCatalog(pb.GetCatalogRequest(question=payload, mac=mac), timeout=seconds)
 
     async def _sealed(self, send: _Send, asked: Label, answered: Label, payload: bytes, seconds: float) -> bytes:
         if seconds <= 0:
@@ -138,6 +157,11 @@ def _parse(message: _M, raw: bytes) -> _M:
 def _believable(wrong: str | None) -> None:
     if wrong is not None:
         raise NoDecision(f"PDP: {wrong}")
+
+
+def _check_nonce(answered: bytes, asked: bytes) -> None:
+    if not hmac.compare_digest(answered, asked):
+        raise NoDecision("PDP: the answer is to another question")
 
 
 def _check_echo(question: pb.Question, payload: bytes, answer: pb.Answer) -> None:

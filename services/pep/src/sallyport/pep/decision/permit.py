@@ -26,6 +26,7 @@ class Permit:
     __slots__ = (
         "_dies",
         "_now",
+        "_on_redeemed",
         "_redeemed",
         "_token_dies",
         "_wall",
@@ -51,6 +52,7 @@ class Permit:
         revision: str,
         reasons: Sequence[str],
         obligations: Sequence[str],
+        on_redeemed: Callable[[], None],
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -68,6 +70,7 @@ class Permit:
         self._now, self._wall = now, wall
         self._dies = now() + LIFETIME
         self._token_dies = caller.expires_at
+        self._on_redeemed = on_redeemed
         self._redeemed = False
 
     @property
@@ -86,6 +89,7 @@ class Permit:
         if self._wall() >= self._token_dies:
             raise PermitRefused("the token has expired")
         self._redeemed = True
+        self._on_redeemed()
 
 
 # Only this room calls it: a test reads every import of this name.

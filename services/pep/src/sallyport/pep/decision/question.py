@@ -15,10 +15,17 @@ def identity(caller: Caller, decision_id: str, traceparent: str) -> Identity:
 
 
 def about_call(
-    caller: Caller, who: Identity, call: CheckedCall, resolved: Iterable[Resolved], catalog_digest: str
+    caller: Caller,
+    who: Identity,
+    call: CheckedCall,
+    resolved: Iterable[Resolved],
+    catalog_digest: str,
+    call_count: int | None,
 ) -> pb.Question:
-    """One evaluation per resource: all of them must be permitted."""
+    """One evaluation per resource: all of them must be permitted. `call_count`: see counts.py."""
     question = _question(caller, who, pb.PURPOSE_CALL, catalog_digest)
+    if call_count is not None:
+        question.session.call_count = call_count
     for item in resolved:
         attributes = canonical_json.encode(dict(item.attributes)) if item.attributes else b""
         resource = pb.Resource(type=item.ref.type, id=item.ref.id, attributes=attributes)
