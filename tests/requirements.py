@@ -20,6 +20,11 @@ def _n(number: int, source: str, sentence: str, deferred: str = "") -> Requireme
     return Requirement(f"N{number}", source, sentence, deferred)
 
 
+def _p(number: int, source: str, sentence: str) -> Requirement:
+    """Of the policy decision point."""
+    return Requirement(f"P{number}", source, sentence)
+
+
 REQUIREMENTS = (
     _n(1, "CVE-2026-25536", "Two clients with equal JSON-RPC ids never receive each other's bytes."),
     _n(2, "CVE-2026-33946", "A handle presented by another principal or tenant is refused.", "handles: stateless now"),
@@ -59,4 +64,10 @@ REQUIREMENTS = (
     _n(27, "Vault", "No effect without a durable record made before it, bound to request and revision."),
     _n(28, "CVE-2026-8922", "Revocation takes effect within the stated bound.", "trust broker"),
     _n(29, "CVE-2026-33634", "Dependencies are pinned by hash; the build holds no secret."),
+    _p(1, "properties: bad policy", "A broken policy set of any kind never serves, and never stops service."),
+    _p(2, "properties: hot reload", "Each answer is that of the revision it names, before, during and after a reload."),
+    _p(3, "cedar#2428, GHSA-hm46-7j72-rpv9", "A policy that fails, or reads what isn't there, denies."),
+    _p(4, "properties: audit, two-sided", "A record removed on either side of the gate is reported."),
+    _p(5, "Cedar's integration tests", "The engine room decides as Cedar does, and denies where Cedar skips."),
+    _p(6, "notes on slicing", "A sliced, trimmed question gets the whole set's decision, reasons and errors."),
 )

@@ -24,7 +24,9 @@ COOKBOOK: Final = ROOT / "docs" / "cookbook"
 EVERYDAY: Final = COOKBOOK / "everyday"  # rules alone, for the set that `init` writes
 COMPANY: Final = COOKBOOK / "company"  # a whole set, with tools of its own
 _FOUNDATION: Final = frozenset({"org_isolation", "agent_ceiling"})  # of the company: copies of the shipped ones
-_ROW: Final = re.compile(r"^\| \[([a-z_]+)\]\((everyday|company)/\1\.cedar\) \((\[tests\])\(\2/\1\.test\.yaml\)\) \|", re.M)
+_ROW: Final = re.compile(
+    r"^\| \[([a-z_]+)\]\((everyday|company)/\1\.cedar\) \(\[tests\]\(\2/\1\.test\.yaml\)\) \|", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def rules() -> list[Rule]:
 
 def listed() -> list[str]:
     """The rules that the table of contents names, with their tests."""
-    return [f"{family}/{name}" for name, family, _ in _ROW.findall((COOKBOOK / "README.md").read_text())]
+    return [f"{family}/{name}" for name, family in _ROW.findall((COOKBOOK / "README.md").read_text())]
 
 
 @cache
@@ -63,7 +65,9 @@ def contents(rule: Rule) -> Contents:
     """The rule and its tests in a whole set, and no other rule of the cookbook."""
     base = mounted_dir.read(ROOT / "policies" if rule.family == EVERYDAY else COMPANY).files
     others = {f"{other.name}{end}" for other in rules() for end in (".cedar", ".test.yaml")}
-    kept = {name: data for name, data in base.items() if name not in others and not name.endswith((".test.yaml", ".json"))}
+    kept = {
+        name: data for name, data in base.items() if name not in others and not name.endswith((".test.yaml", ".json"))
+    }
     own = {name: (rule.family / name).read_bytes() for name in (rule.policies, rule.tests)}
     return Contents({**kept, **own}, "0" * 64)
 

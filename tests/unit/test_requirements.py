@@ -8,12 +8,12 @@ from pathlib import Path
 from tests.requirements import REQUIREMENTS
 
 _TESTS = Path(__file__).resolve().parents[1]
-_NAMED = re.compile(r"def test_n(\d+)_")
+_NAMED = re.compile(r"def test_([np]\d+)_")
 
 
 def _claimed() -> set[str]:
     texts = (path.read_text() for path in _TESTS.rglob("test_*.py"))
-    return {f"N{number}" for text in texts for number in _NAMED.findall(text)}
+    return {found.upper() for text in texts for found in _NAMED.findall(text)}
 
 
 def test_every_claim_that_is_not_deferred_has_a_test() -> None:

@@ -41,7 +41,7 @@ async def recording(
     chosen, in_force = settings(place), in_force_of(POLICIES)
     writer = Writer.open(home.audit, SERVICE, home.signer, **{"fsync": no_flush, **disk})
     witness = recorder(writer, Masker(MASKING))
-    server = Server(chosen, in_force, Tracing("pdp", ""), Observers([witness]))
+    server = Server(chosen, in_force, Tracing("pdp", ""), Observers([witness]), failure=witness.failure)
     await server.start()
     try:
         async with connected(server, chosen, in_force) as pdp:

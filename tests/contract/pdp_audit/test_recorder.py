@@ -199,4 +199,4 @@ def test_the_process_says_what_is_wrong_with_its_record_and_ends(tmp_path: Path)
 def test_the_room_imports_no_answer_to_forge() -> None:
     """It reads decisions and makes none."""
     assert not {"decide", "evaluate"} & set(vars(room))
-    assert {name for name in vars(Recorder) if not name.startswith("_")} == {"decided", "reloaded"}
+    assert {name for name in vars(Recorder) if not name.startswith("_")} == {"decided", "failure", "reloaded"}

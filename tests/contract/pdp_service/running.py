@@ -20,10 +20,12 @@ from sallyport.authz.v1 import authz_pb2_grpc as rpc
 from sallyport.contract.seal import HopKey, Label
 from sallyport.pdp.inforce import InForce
 from sallyport.pdp.load import load
+from sallyport.pdp.observer import Observer, Observers
 from sallyport.pdp.server import Server
-from sallyport.pdp.settings import Limits, PdpSettings
+from sallyport.pdp.settings import Audit, Limits, PdpSettings
 from sallyport.pdp.snapshot import Snapshot
 from sallyport.runtime import canonical_json, mounted_dir
+from sallyport.runtime.problems import ConfigError
 from sallyport.runtime.telemetry import Tracing
 
 POLICIES: Final = Path(__file__).resolve().parents[3] / "policies"
@@ -62,14 +64,11 @@ def visibility(*actions: str) -> pb.Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Pdp:
-    """A started server, and a client that holds its hop key."""
+class Client:
+    """Who holds the hop key."""
 
-    server: Server
     channel: grpc.aio.Channel
     key: HopKey
-    settings: PdpSettings
-    in_force: InForce
 
     @property
     def stub(self) -> rpc.AuthorizationServiceAsyncStub:
@@ -104,10 +103,43 @@ class Pdp:
         assert answer.nonce == nonce
         return answer
 
+    async def catalog(self, digest: str) -> bytes:
+        nonce = secrets.token_bytes(16)
+        asked = pb.CatalogQuestion(nonce=nonce, catalog_digest=digest).SerializeToString()
+        mac = self.key.seal(Label.CATALOG_QUESTION, asked)
+        response = await self.stub.GetCatalog(pb.GetCatalogRequest(question=asked, mac=mac), timeout=SECONDS)
+        assert self.key.open(Label.CATALOG_ANSWER, response.answer, response.mac)
+        answer = pb.CatalogAnswer.FromString(response.answer)
+        assert answer.nonce == nonce
+        return answer.catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Pdp(Client):
+    """A started server, and a client that holds its hop key."""
+
+    server: Server
+    settings: PdpSettings
+    in_force: InForce
+
 
 @cache
 def shipped() -> Snapshot:
+    """Loaded once for all tests."""
     return load(mounted_dir.read(POLICIES))
+
+
+def in_force_of(policies: Path) -> InForce:
+    """What serves once the PDP has read this directory; nothing if it is refused."""
+    in_force = InForce()
+    if policies == POLICIES:
+        in_force.put(shipped())
+        return in_force
+    try:
+        in_force.put(load(mounted_dir.read(policies)))
+    except ConfigError as error:
+        in_force.refuse(error.problems)
+    return in_force
 
 
 def settings(tmp_path: Path, policies: Path = POLICIES, **limits: int) -> PdpSettings:
@@ -116,6 +148,9 @@ def settings(tmp_path: Path, policies: Path = POLICIES, **limits: int) -> PdpSet
         health="127.0.0.1:0",
         policies=policies,
         hop_key=tmp_path / "run" / "hop.key",
+        audit=Audit(
+            directory=tmp_path / "audit", signing_key=tmp_path / "signing.key", masking_key=tmp_path / "masking.key"
+        ),
         limits=Limits(**{"deadline_ms": 10_000, **limits}),
     )
 
@@ -123,18 +158,14 @@ def settings(tmp_path: Path, policies: Path = POLICIES, **limits: int) -> PdpSet
 @asynccontextmanager
 async def connected(server: Server, chosen: PdpSettings, in_force: InForce) -> AsyncIterator[Pdp]:
     async with grpc.aio.insecure_channel(server.listen, options=OWN_CONNECTION) as channel:
-        yield Pdp(server, channel, HopKey.from_file(chosen.hop_key), chosen, in_force)
+        yield Pdp(channel, HopKey.from_file(chosen.hop_key), server, chosen, in_force)
 
 
 @asynccontextmanager
-async def running(tmp_path: Path, policies: Path = POLICIES, **limits: int) -> AsyncIterator[Pdp]:
+async def running(tmp_path: Path, policies: Path = POLICIES, *observers: Observer, **limits: int) -> AsyncIterator[Pdp]:
     chosen = settings(tmp_path, policies, **limits)
-    in_force = InForce()
-    if policies == POLICIES:
-        in_force._store.swap(shipped())  # loaded once for all tests
-    else:
-        in_force.load(chosen.policies)
-    server = Server(chosen, in_force, Tracing("pdp", ""))
+    in_force = in_force_of(policies)
+    server = Server(chosen, in_force, Tracing("pdp", ""), Observers(observers))
     await server.start()
     try:
         async with connected(server, chosen, in_force) as pdp:

@@ -22,10 +22,12 @@ from sallyport.contract.seal import HopKey, Label
 from sallyport.pdp import service
 from sallyport.pdp.decider import decide
 from sallyport.pdp.inforce import InForce
+from sallyport.pdp.load import load
 from sallyport.pdp.model import Effect, Verdict
 from sallyport.pdp.question import Asked
 from sallyport.pdp.server import SERVICE, Server
 from sallyport.pdp.snapshot import Snapshot
+from sallyport.runtime import mounted_dir
 from sallyport.runtime.problems import ConfigError
 from sallyport.runtime.telemetry import Tracing
 from tests.contract.pdp_service.running import (
@@ -40,6 +42,7 @@ from tests.contract.pdp_service.running import (
     question,
     running,
     settings,
+    shipped,
 )
 
 
@@ -76,45 +79,15 @@ async def test_the_service_is_ready_only_with_a_policy_set_and_the_process_is_al
 
 
 async def test_readiness_follows_what_is_in_force(tmp_path: Path) -> None:
-    chosen = settings(tmp_path)
     in_force = InForce()
-    server = Server(chosen, in_force, Tracing("pdp", ""))
+    server = Server(settings(tmp_path), in_force, Tracing("pdp", ""))
     await server.start()
     try:
         assert await health(server.health, SERVICE) == NOT_SERVING
-        in_force.load(POLICIES)
-        await server.refresh()
+        in_force.put(shipped())
         assert await health(server.health, SERVICE) == SERVING
     finally:
         await server.stop()
-
-
-async def test_a_bad_set_does_not_displace_a_good_one(tmp_path: Path) -> None:
-    in_force = InForce()
-    in_force.load(POLICIES)
-    good = in_force.snapshot
-    in_force.load(tmp_path / "nowhere")
-    assert in_force.snapshot is good
-    assert in_force.problems
-    in_force.load(POLICIES)
-    assert in_force.problems == ()
-
-
-@pytest.mark.parametrize("failure", [RecursionError, MemoryError, ValueError])
-def test_a_set_that_breaks_the_loader_is_a_bad_set(monkeypatch: pytest.MonkeyPatch, failure: type[Exception]) -> None:
-    in_force = InForce()
-    in_force.load(POLICIES)
-    good = in_force.snapshot
-
-    def breaks(_: object) -> Snapshot:
-        raise failure
-
-    monkeypatch.setattr("sallyport.pdp.inforce.load", breaks)
-    with capture_logs() as logs:
-        in_force.load(POLICIES)
-    assert in_force.snapshot is good
-    assert [failure.__name__ in str(problem) for problem in in_force.problems] == [True]
-    assert [log["log_level"] for log in logs] == ["error"]
 
 
 async def test_n26_nobody_holds_a_place_on_the_health_port(tmp_path: Path) -> None:
@@ -215,12 +188,13 @@ async def test_a_question_is_judged_on_one_policy_set_from_its_first_to_its_last
     stricter = tmp_path / "policies"
     shutil.copytree(POLICIES, stricter)
     (stricter / "agent_access.cedar").write_text('@id("none")\nforbid (principal, action, resource);\n')
+    contents = mounted_dir.read(stricter)
     files = [evaluation(resource=f"File::alice/{n}") for n in range(100)]
     async with running(tmp_path) as pdp:
         before = (await pdp.revision()).revision
 
         def swapping(*args: Any, **named: Any) -> tuple[Verdict, ...]:
-            pdp.in_force.load(stricter)
+            pdp.in_force.put(load(contents))
             return decide(*args, **named)
 
         with monkeypatch.context() as patch:

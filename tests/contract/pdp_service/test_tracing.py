@@ -12,10 +12,9 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as otlp
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otlp_rpc
 
 from sallyport.authz.v1 import authz_pb2 as pb
-from sallyport.pdp.inforce import InForce
 from sallyport.pdp.server import Server
 from sallyport.runtime.telemetry import Tracing
-from tests.contract.pdp_service.running import POLICIES, connected, evaluation, question, settings
+from tests.contract.pdp_service.running import POLICIES, connected, evaluation, in_force_of, question, settings
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -41,8 +40,7 @@ async def test_a_span_continues_the_questions_trace_and_holds_no_arguments(tmp_p
     await otlp_server.start()
     tracing = Tracing("sallyport-pdp", f"http://127.0.0.1:{port}")
     tracing.start()
-    in_force = InForce()
-    in_force.load(POLICIES)
+    in_force = in_force_of(POLICIES)
     server = Server(settings(tmp_path), in_force, tracing)
     await server.start()
     asked = question(evaluation(resource="File::alice/canary-31"), traceparent=f"00-{TRACE}-{PARENT}-01")

@@ -15,9 +15,10 @@ from sallyport.audit.masker import Masker
 from sallyport.audit.writer import Writer
 from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.pdp.recorder import Recorder
+from sallyport.pdp.server import SERVICE
 from tests.contract.pdp_audit.recording import Recording, recording
 from tests.contract.pdp_audit.test_recorder import decision
-from tests.contract.pdp_service.running import question, visibility
+from tests.contract.pdp_service.running import NOT_SERVING, SERVING, health, question, visibility
 from tests.hostile.audit.test_failing_disk import Faults, fill_the_disk, home, tiny
 from tests.unit.audit.made import Home, until
 
@@ -55,9 +56,12 @@ async def test_n27_what_cannot_be_recorded_is_not_permitted(home: Home, tmp_path
     async with recording(home, tmp_path, write=faults.write, fsync=faults.flush) as made:
         assert await permitted(made)
         await made.writer.record("policy", {"trigger": "start"})  # so what was answered is on disk
+        assert await health(made.pdp.server.health, SERVICE) == SERVING
         setattr(faults, call, code)
         with pytest.raises(AuditUnavailable):
             await made.writer.record("decision", {"decision_id": "x", "source": "grpc"})
+        assert await health(made.pdp.server.health, SERVICE) == NOT_SERVING
+        assert await health(made.pdp.server.health) == SERVING  # a restart mends no disk
         for _ in range(5):
             assert await denied(made)
         assert made.writer.failure

@@ -10,6 +10,7 @@ import pytest
 from sallyport.cli import shipped
 from sallyport.pep import app, settings
 from sallyport.pep.tools import NAMES
+from sallyport.runtime import strict_json
 from tests.support.laptop import here, init
 
 
@@ -86,10 +87,41 @@ def test_what_is_said_of_a_bad_set_is_true_of_a_pdp_that_does_not_reload(policie
     assert "keeps the last good set" not in here("policy", "check", policies).stderr
 
 
-@pytest.mark.parametrize("words", [("test",), ("explain",), ("test", "DIR"), ("explain", "DIR", "--decision", "x")])
-def test_commands_that_come_later_say_what_to_use_now(words: tuple[str, ...]) -> None:
-    run = here("policy", *words)
-    assert (run.returncode, run.stdout) == (2, "")
-    assert "later version" in run.stderr
-    assert "policy check DIR" in run.stderr
-    assert "audit show DIR --decision ID" in run.stderr
+def test_warnings_leave_a_set_good_and_strict_makes_them_fail(policies: Path) -> None:
+    (policies / "mine.cedar").write_text('@id("mine")\npermit (principal, action, resource)\nwhen { 1 > 2 };\n')
+    run = here("policy", "check", policies)
+    assert run.returncode == 0
+    assert run.stdout.startswith("good: ")
+    assert "2 warnings" in run.stdout
+    assert "mine.cedar:3:8: never-applies: policy mine: it never permits anything" in run.stderr
+    assert "mine.cedar:2:1: open-scope:" in run.stderr
+    strict = here("policy", "check", "--strict", policies)
+    assert strict.returncode == 1
+    assert "2 warnings, and --strict" in strict.stderr
+
+
+def test_json_tells_errors_warnings_and_what_each_request_looks_at(policies: Path) -> None:
+    good = strict_json.parse(here("policy", "check", "--format", "json", policies).stdout.encode())
+    assert isinstance(good, dict)
+    assert (good["serves"], good["errors"], good["warnings"]) == (True, [], [])
+    assert isinstance(good["slices"], dict)
+    assert "agent_access.read_own_file" in str(good["slices"]["read_file"])
+    (policies / "one.cedar").write_text(
+        '@id("one") forbid (principal, action, resource) when { context.session.risk > 5 };'
+    )
+    run = here("policy", "check", "--format", "json", policies)
+    bad = strict_json.parse(run.stdout.encode())
+    assert run.returncode == 2
+    assert isinstance(bad, dict)
+    assert bad["serves"] is False
+    assert "context.session has risk" in str(bad["errors"])
+
+
+def test_github_gets_one_command_a_finding_and_no_name_makes_another(policies: Path) -> None:
+    (policies / "mine.cedar").write_text('@id("a,b::error::x%0A")\npermit (principal, action, resource);\n')
+    run = here("policy", "check", "--format", "github", policies)
+    lines = run.stdout.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["::warning"] * len(lines)
+    assert lines
+    assert "line=2,col=1,title=policy check%3A open-scope" in run.stdout
+    assert "%250A" in run.stdout

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sallyport.pdp.cedar_text import quote, statements, unquote
-from sallyport.pdp.model import Effect
+from sallyport.pdp.model import Effect, Session
 from sallyport.pdp.schema import METHODS
 from tests.support import policy_dir as sample
 from tests.support.policy_dir import ask, sees, snapshot
@@ -79,3 +79,12 @@ def test_a_quoted_name_is_one_token_and_means_itself(name: str) -> None:
     assert quote(name).isprintable()
     (statement,) = statements(f'x // ; " \n == A::{quote(name)};', "f")
     assert statement.find("A", "::", name) == (2, 5)
+
+
+def test_a_base_schema_from_before_a_fact_was_known_still_loads_and_the_fact_is_not_sent() -> None:
+    older = sample.BASE.replace(", call_count?: Long", "")
+    held = sample.snapshot(base=older)
+    assert sample.read(held, session=Session(call_count=3)).effect is Effect.PERMIT
+    assert "Session" in sample.complaint(base=sample.BASE.replace("hour_utc: Long, ", ""))
+    assert "Session" in sample.complaint(base=sample.BASE.replace("risk?: Long", "risk?: String"))
+    assert "Session" in sample.complaint(base=sample.BASE.replace("risk?: Long", "mood?: Long"))

@@ -242,3 +242,21 @@ def test_n9_whatever_is_permitted_was_visible(
         assert verdict.effect is Effect.DENY or sees(held, action, who)
         if not verdict.errors:
             assert (verdict.effect is Effect.PERMIT, set(verdict.reasons)) == unsliced(held, action, target, who, risk)
+
+
+def test_a_tool_that_a_missing_scope_alone_forbids_is_seen_and_the_denial_names_the_scope() -> None:
+    """Hidden, nobody would ever learn which scope to ask for."""
+    forbid = '@id("scope") @scope("mcp:write") forbid (principal, action == Action::"read_file", resource)'
+    held = snapshot(policies=policy(f'{forbid} unless {{ principal.scopes.contains("mcp:write") }};'))
+    assert sees(held, "read_file")
+    denied = sample.read(held)
+    assert (denied.effect, denied.reasons, denied.scopes) == (Effect.DENY, ("scope",), ("mcp:write",))
+    assert sample.read(held, who=alice(scopes=("mcp:write",))).effect is Effect.PERMIT
+
+
+def test_a_scope_is_named_only_where_it_would_help_and_only_to_whoever_sees_the_tool() -> None:
+    scoped = '@id("scope") @scope("a b") forbid (principal, action == Action::"read_file", resource);'
+    other = '@id("other") forbid (principal, action == Action::"read_file", resource == File::"alice/a.txt");'
+    assert sample.read(snapshot(policies=policy(scoped))).scopes == ("a", "b")
+    assert sample.read(snapshot(policies=policy(scoped + other))).scopes == ()
+    assert sample.read(snapshot(policies=policy(scoped)), who=alice(roles=("guest",))).scopes == ()

@@ -15,6 +15,7 @@ listen: 127.0.0.1:7351
 health: 127.0.0.1:7352
 policies: policies
 hop_key: run/hop.key
+audit: {directory: audit, signing_key: pki/audit/signing.key, masking_key: pki/audit/masking.key}
 limits: {deadline_ms: 500, concurrency: 1024, message_bytes: 1310720}
 telemetry: {otlp_endpoint: ""}
 """

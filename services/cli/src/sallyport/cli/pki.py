@@ -1,4 +1,4 @@
-"""The development keys of one directory: a CA, the server's certificate, token issuer, audit signer, masking key.
+"""The development keys of one directory: a CA, the server's certificate, token issuer, audit signer, masking key, operator.
 
 Everything is made anew for each directory and never leaves it; private keys are written 0600 (N7: no default secret).
 """
@@ -31,6 +31,7 @@ def write(laptop: Laptop) -> None:
     _server(laptop, *_authority(laptop))
     _issuer(laptop)
     _audit(laptop)
+    _operator(laptop)
 
 
 def key_id(key: ec.EllipticCurvePublicKey) -> str:
@@ -84,6 +85,11 @@ def _audit(laptop: Laptop) -> None:
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     atomic_file.write(laptop.audit_keys / "signing.pub", public, 0o644)
     atomic_file.write(laptop.audit_keys / "masking.key", secrets.token_hex(32).encode() + b"\n")
+
+
+def _operator(laptop: Laptop) -> None:
+    """Who holds it may have the PDP read its policies again."""
+    atomic_file.write(laptop.pki / "operator.key", secrets.token_hex(32).encode() + b"\n")
 
 
 def _builder(

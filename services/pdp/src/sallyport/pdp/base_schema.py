@@ -42,6 +42,7 @@ class EntityType:
 class BaseSchema:
     text: str
     resources: Mapping[str, EntityType]  # every type that isn't part of the model: what tools touch
+    session: Record
 
 
 def _entity(*parents: str, **attributes: CedarType) -> EntityType:
@@ -110,7 +111,9 @@ def read(text: str) -> BaseSchema:
         complaints = [*_model_complaints(reader), *_resource_complaints(reader)]
     if complaints:
         raise ConfigError(Problem(FILE, *_place(text, name), message, name) for name, message in complaints)
-    return BaseSchema(text, {name: kind for name, kind in reader.entities.items() if name not in MODEL})
+    session = reader.types["Session"]
+    resources = {name: kind for name, kind in reader.entities.items() if name not in MODEL}
+    return BaseSchema(text, resources, session if isinstance(session, Record) else SESSION)
 
 
 def _model_complaints(reader: _Reader) -> list[tuple[str, str]]:
@@ -119,9 +122,19 @@ def _model_complaints(reader: _Reader) -> list[tuple[str, str]]:
         for name, kind in MODEL.items()
         if reader.entities.get(name) != kind
     ]
-    if reader.types.get("Session") != SESSION:
-        wrong.append(("Session", "type Session must stand exactly as in the shipped base.cedarschema"))
+    if not _is_session(reader.types.get("Session")):
+        message = "type Session must stand as in the shipped base.cedarschema; what is optional there may be left out"
+        wrong.append(("Session", message))
     return wrong
+
+
+def _is_session(declared: CedarType | None) -> bool:
+    """A set written before a fact came to be known stays good."""
+    if not isinstance(declared, Record):
+        return False
+    left_out = SESSION.fields.keys() - declared.fields.keys()
+    known = all(SESSION.fields.get(name) == field for name, field in declared.fields.items())
+    return known and not any(SESSION.fields[name].required for name in left_out)
 
 
 def _resource_complaints(reader: _Reader) -> list[tuple[str, str]]:

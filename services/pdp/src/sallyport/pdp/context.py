@@ -22,7 +22,9 @@ def build(action: Action, query: Query, now: datetime) -> dict[str, Any]:
         for name in action.tool.required_context:
             if getattr(query.session, name) is None:
                 raise Denied(ErrorCode.CONTEXT_MISSING)
-    context: dict[str, Any] = {"session": _session(query.session, now)}
+    facts = _session(query.session, now)
+    declared = action.session.fields
+    context: dict[str, Any] = {"session": {name: fact for name, fact in facts.items() if name in declared}}
     if action.tool is not None:
         try:
             context["input"] = carry(action.input, query.input)

@@ -15,7 +15,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Final
 
 import cedarpy
@@ -29,6 +29,7 @@ from sallyport.pdp.slices import ANY, Key, Keys
 from sallyport.pdp.world import Uid, World
 
 _SHOWN: Final = 50  # differences that are printed
+_TEXTS: Final = ("policies", "schema", "entities")
 Read = Callable[[str], bytes | None]
 
 
@@ -84,14 +85,17 @@ def cases(path: Path) -> Iterator[Case]:
 def check(case: Case, counts: Counter[str]) -> Iterator[str]:
     """What differs from what the file expects, one line each."""
     counts["files"] += 1
-    schema = cedarpy.Schema.from_str(case.schema)
+    try:
+        schema = cedarpy.Schema.from_str(case.schema)
+        rules = read_rules(case.policies)
+        handle = cedarpy.Entities.from_json_str(case.entities, schema)
+    except ValueError as error:
+        raise ValueError(f"{case.name}: {error}") from None
     validates = cedarpy.validate_policies(case.policies, schema).validation_passed
     if validates != case.test["shouldValidate"]:
         counts["different"] += 1
         yield f"{case.name}: validation gives {validates}, expected {case.test['shouldValidate']}"
-    rules = read_rules(case.policies)
     rooms = {checked: Room(rules, schema if checked else None) for checked in (True, False)}
-    handle = cedarpy.Entities.from_json_str(case.entities, schema)
     # Cedar's own rendering spells every reference out.
     stated = _json(str(handle))
     for request in case.test["requests"]:
@@ -111,6 +115,8 @@ def read_rules(policies: str) -> list[Rule]:
         raise ValueError("templates aren't supported")
     effects = {name: policy["effect"] for name, policy in found["staticPolicies"].items()}
     texts = [statement.text for statement in statements(policies, "")]
+    if len(texts) != len(effects):
+        raise ValueError("Cedar counts other policies than were read")
     scopes = _scopes(policies)
     return [
         Rule(name, text, effects[name] == "permit", *scopes.get(name, (pst.ScopeAny(),) * 3))
@@ -137,7 +143,7 @@ def _judge(
     context = request.get("context", {})
     roots = [uids["principal"], uids["resource"], *world.references(context)]
     seen = World(handle, gaps=bool(world.missing(roots, stated)))
-    parents = {world.uid_of(entity): frozenset(_parents(entity)) for entity in stated}
+    parents = {world.uid_of(entity): frozenset(world.parents(entity)) for entity in stated}
     keys = Keys(
         principal=(ANY, (uids["principal"][0], None), *_above(uids["principal"], parents)),
         own_principal=(uids["principal"],),
@@ -165,10 +171,6 @@ def _difference(request: Mapping[str, Any], judged: Judgement, counts: Counter[s
     return "" if judged.allowed == ours else f"allowed is {judged.allowed}, expected {ours}"
 
 
-def _parents(entity: Mapping[str, Any]) -> Iterator[Uid]:
-    yield from world.references({"uid": {}, "parents": entity["parents"]})
-
-
 def _above(uid: Uid, parents: Mapping[Uid, frozenset[Uid]]) -> tuple[Key, ...]:
     found: set[Uid] = set()
     waiting = [uid]
@@ -190,36 +192,72 @@ def _is_test(name: str, data: bytes) -> bool:
 
 def _case(name: str, data: bytes, read: Read) -> Case:
     test = _json(data)
-    if not isinstance(test, dict) or not isinstance(test.get("requests"), list):
-        raise ValueError(f"{name}: not a test of cedar-integration-tests: no `requests`")  # noqa: TRY004 — its content
+    if problem := _problem(test):
+        raise ValueError(f"{name}: not a test of cedar-integration-tests: {problem}")
     texts = {}
-    for part in ("policies", "schema", "entities"):
-        found = read(str(test.get(part)))
+    for part in _TEXTS:
+        found = read(test[part])
         if found is None:
-            raise ValueError(f"{name}: {part} {test.get(part)!r} is not beside it, nor above")
+            raise ValueError(f"{name}: {part} {test[part]!r} is not beside it, nor above")
         texts[part] = found.decode()
     return Case(name, test, **texts)
 
 
-def _beside(path: Path) -> Read:
-    """What a test names is relative to some folder above it, or lies beside it under its last name."""
+def _problem(test: Any) -> str:
+    """What is taken for granted afterwards: a word misspelt in an expectation must not pass for `deny`."""
+    if not isinstance(test, dict) or not all(isinstance(test.get(part), str) for part in _TEXTS):
+        return f"it must name {', '.join(_TEXTS)}"
+    if not isinstance(test.get("shouldValidate"), bool):
+        return "`shouldValidate` must be true or false"
+    requests = test.get("requests")
+    if not isinstance(requests, list) or not requests:
+        return "no `requests`"
+    wrong = (number for number, request in enumerate(requests) if not _is_request(request))
+    return next((f"request {number} isn't whole" for number in wrong), "")
 
+
+def _is_request(request: Any) -> bool:
+    return (
+        isinstance(request, dict)
+        and request.get("decision") in {"allow", "deny"}
+        and isinstance(request.get("validateRequest", True), bool)
+        and all(_is_uid(request.get(part)) for part in ("principal", "action", "resource"))
+        and all(isinstance(request.get(part), list) for part in ("reason", "errors"))
+    )
+
+
+def _is_uid(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(name), str) for name in ("type", "id"))
+
+
+def _places(beside: PurePath, named: str) -> Iterator[PurePath]:
+    """What a test names is relative to some folder above it, or lies beside it under its last name."""
+    yield from (above / named for above in beside.parents)
+    yield beside.parent / PurePosixPath(named).name
+
+
+def _beside(path: Path) -> Read:
     def read(named: str) -> bytes | None:
-        for place in (path.parent / PurePosixPath(named).name, *(above / named for above in path.parents)):
-            if place.is_file():
-                return place.read_bytes()
-        return None
+        return next((Path(place).read_bytes() for place in _places(path, named) if Path(place).is_file()), None)
 
     return read
 
 
 def _archived(path: Path) -> Iterator[Case]:
     with tarfile.open(path) as archive:  # read once, in order: to go back in a .gz is to begin again
-        files = ((PurePosixPath(member.name).name, archive.extractfile(member)) for member in archive)
+        files = ((PurePosixPath(member.name), archive.extractfile(member)) for member in archive)
         texts = {name: file.read() for name, file in files if file}
     for name, data in sorted(texts.items()):
-        if _is_test(name, data):
-            yield _case(name, data, lambda named: texts.get(PurePosixPath(named).name))
+        if _is_test(name.name, data):
+            yield _case(name.name, data, _within(texts, name))
+
+
+def _within(texts: Mapping[PurePosixPath, bytes], name: PurePosixPath) -> Read:
+    def read(named: str) -> bytes | None:
+        places = (PurePosixPath(place) for place in _places(name, named))
+        return next((texts[place] for place in places if place in texts), None)
+
+    return read
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import cedarpy
@@ -31,13 +31,11 @@ class Resource:
 class Entities:
     """Finds resources and keeps the parsed entities of the last requests."""
 
-    __slots__ = ("_principals", "_resources", "_schema", "world")
+    __slots__ = ("_resources", "world")
 
     def __init__(self, principals: Principals, resources: Resources, schema: cedarpy.Schema) -> None:
-        self._principals = principals
         self._resources = resources
-        self._schema = schema
-        self.world = lru_cache(maxsize=CACHED)(self._world)
+        self.world = lru_cache(maxsize=CACHED)(partial(_world, principals, schema))
 
     def resource(self, rules: ActionRules, principal: Principal, query: Query) -> Resource:
         """The resource with every attribute, in the principal's own org. Raises Denied."""
@@ -63,14 +61,15 @@ class Entities:
         attributes = {"orgs": [{"__entity": {"type": "Org", "id": org}} for org in orgs]}
         return Resource((query.resource_type, query.resource_id), orgs, attributes, _dump(attributes))
 
-    def _world(self, principal: Principal, resource: Resource) -> World:
-        """ValueError if it doesn't fit the schema."""
-        view = self._principals.view(principal)
-        orgs = [_org(org) for org in resource.orgs if org != principal.org]
-        uid = {"type": resource.uid[0], "id": resource.uid[1]}
-        touched = {"uid": uid, "attrs": resource.attributes, "parents": []}
-        described = [*view.entities, *orgs, touched]
-        return world.build(described, self._schema, gaps=bool(world.missing([view.uid, resource.uid], described)))
+
+def _world(principals: Principals, schema: cedarpy.Schema, principal: Principal, resource: Resource) -> World:
+    """ValueError if it doesn't fit the schema."""
+    view = principals.view(principal)
+    orgs = [_org(org) for org in resource.orgs if org != principal.org]
+    uid = {"type": resource.uid[0], "id": resource.uid[1]}
+    touched = {"uid": uid, "attrs": resource.attributes, "parents": []}
+    described = [*view.entities, *orgs, touched]
+    return world.build(described, schema, gaps=bool(world.missing([view.uid, resource.uid], described)))
 
 
 def _org(name: str) -> dict[str, Any]:

@@ -1,53 +1,34 @@
-"""The policy set that serves, or why none does. A live reload will swap it here, whole, by one reference."""
+"""The policy set that serves, what is wrong with the one tried last, and what of it the PEP may be told."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Final
-
-import structlog
+from collections.abc import Iterable
 
 from sallyport.authz.v1 import authz_pb2 as pb
-from sallyport.pdp.load import load
-from sallyport.pdp.snapshot import Snapshot, Store
-from sallyport.runtime import mounted_dir
-from sallyport.runtime.problems import ConfigError, Problem
-
-# More would not help an operator, and would not fit into one message.
-_MAX_PROBLEMS: Final = 100
-_MAX_PROBLEM_CHARACTERS: Final = 500
-_log: Final = structlog.get_logger()
+from sallyport.contract.limits import MAX_PROBLEM_BYTES, MAX_PROBLEMS
+from sallyport.pdp.snapshot import Snapshot
+from sallyport.runtime.problems import Problem
 
 
 class InForce:
-    """`snapshot` is read once per question; None means that everything is denied."""
+    """`snapshot` is read once per question; None, as before the first good set, means that everything is denied."""
 
     def __init__(self) -> None:
-        self._store = Store()
-        self.problems: tuple[Problem, ...] = ()
+        self.snapshot: Snapshot | None = None
+        self.problems: tuple[Problem, ...] = ()  # of the last attempt; an older set may serve beside them
 
-    @property
-    def snapshot(self) -> Snapshot | None:
-        return self._store.current
-
-    def load(self, directory: Path) -> None:
-        """Put the directory in force if all of it is good. If not, log every problem; nothing else changes."""
-        try:
-            snapshot = load(mounted_dir.read(directory))
-        except ConfigError as error:
-            self._refuse(error.problems)
-            return
-        except Exception as error:  # noqa: BLE001 — a set that breaks the loader is a bad set, and denied
-            self._refuse(ConfigError.about(directory, f"can't be loaded: {type(error).__name__}").problems)
-            return
-        self._store.swap(snapshot)
+    def put(self, snapshot: Snapshot) -> None:
+        """Serve this set from the next question on: one reference is swapped."""
+        self.snapshot = snapshot
         self.problems = ()
-        _log.info("policy set in force", revision=snapshot.revision)
 
-    def _refuse(self, problems: tuple[Problem, ...]) -> None:
-        self.problems = problems
-        for problem in problems:
-            _log.error("policy set refused", problem=str(problem), policy=problem.subject)
+    def confirm(self) -> None:
+        """What was tried last is what serves."""
+        self.problems = ()
+
+    def refuse(self, problems: Iterable[Problem]) -> None:
+        """What serves goes on serving."""
+        self.problems = tuple(problems)
 
     def revision_answer(self, nonce: bytes) -> pb.RevisionAnswer:
         snapshot = self.snapshot
@@ -56,5 +37,20 @@ class InForce:
             ready=snapshot is not None,
             revision=snapshot.revision if snapshot else "",
             catalog_digest=snapshot.catalog_digest if snapshot else "",
-            problems=[str(problem)[:_MAX_PROBLEM_CHARACTERS] for problem in self.problems[:_MAX_PROBLEMS]],
+            problems=told(self.problems),
         )
+
+    def catalog_answer(self, question: pb.CatalogQuestion) -> pb.CatalogAnswer:
+        """The catalog's bytes if it is the one asked for: a PEP must never take another one for it."""
+        snapshot = self.snapshot
+        wanted = snapshot is not None and snapshot.catalog_digest == question.catalog_digest
+        return pb.CatalogAnswer(nonce=question.nonce, catalog=snapshot.catalog_bytes if snapshot and wanted else b"")
+
+
+def told(problems: tuple[Problem, ...]) -> list[str]:
+    """As many problems, and as much of each, as fit into one message."""
+    return [_cut(str(problem)) for problem in problems[:MAX_PROBLEMS]]
+
+
+def _cut(text: str) -> str:
+    return text.encode("utf-8", "replace")[:MAX_PROBLEM_BYTES].decode("utf-8", "ignore")

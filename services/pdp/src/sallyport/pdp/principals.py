@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import cedarpy
@@ -40,51 +40,59 @@ class View:
         return self._truths[number]
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the directory says of those who may ask."""
+
+    roles: Mapping[str, Role]
+    agents: Mapping[str, Agent]
+    orgs: frozenset[str]
+
+
 class Principals:
     """Knows every principal that roles.yaml, agents.yaml and resources.yaml admit."""
 
-    __slots__ = ("_agents", "_orgs", "_roles", "view")
+    __slots__ = ("view",)
 
     def __init__(self, roles: Mapping[str, Role], agents: Mapping[str, Agent], orgs: frozenset[str]) -> None:
-        self._roles = roles
-        self._agents = agents
-        self._orgs = orgs
-        self.view = lru_cache(maxsize=CACHED)(self._view)
+        # A cache that held `self` would hold the whole snapshot in a ring, which only a collection could free.
+        self.view = lru_cache(maxsize=CACHED)(partial(_view, _Known(roles, agents, orgs)))
 
-    def check(self, principal: Principal) -> None:
-        """Raises Denied unless org, agent and roles are known and the agent may work in the org."""
-        if not principal.issuer or not principal.user_id:
-            raise Denied(ErrorCode.INVALID_QUESTION)
-        if principal.org not in self._orgs:
-            raise Denied(ErrorCode.UNKNOWN_ORG)
-        agent = self._agents.get(principal.agent_id)
-        if agent is None:
-            raise Denied(ErrorCode.UNKNOWN_AGENT)
-        if principal.org not in agent.orgs:
-            raise Denied(ErrorCode.ORG_ISOLATION)
-        if not self._roles.keys() >= set(principal.roles):
-            raise Denied(ErrorCode.UNKNOWN_ROLE)
 
-    def _view(self, principal: Principal) -> View:
-        self.check(principal)
-        agent = self._agents[principal.agent_id]
-        roles = sorted(closure(principal.roles, self._roles))
-        user, compound = ("User", identity.user(principal)), ("Compound", identity.compound(principal))
-        agent_uid = ("Agent", principal.agent_id)
-        groups = [("AgentGroup", group) for group in dict.fromkeys(agent.groups)]
-        entities = (
-            _entity(compound, _attributes(principal, user, agent_uid, agent.trust_level), [user, agent_uid]),
-            _entity(user, {}, [("Role", role) for role in sorted(set(principal.roles))]),
-            _entity(agent_uid, {}, groups),
-            _entity(("Org", principal.org), {}, []),
-            *(_entity(group, {}, []) for group in groups),
-            *(_entity(("Role", role), {}, [("Role", up) for up in self._roles[role].parents]) for role in roles),
-        )
-        shared = (ANY, ("Compound", None), agent_uid, *groups, *(("Role", role) for role in roles))
-        text = json.dumps(entities, ensure_ascii=False, allow_nan=False)
-        text.encode()  # a lone surrogate: UnicodeError, and so an invalid question
-        handle = cedarpy.Entities.from_json_str(text)
-        return View(compound, entities, shared, (compound, user), handle)
+def _check(known: _Known, principal: Principal) -> None:
+    """Raises Denied unless org, agent and roles are known and the agent may work in the org."""
+    if not principal.issuer or not principal.user_id:
+        raise Denied(ErrorCode.INVALID_QUESTION)
+    if principal.org not in known.orgs:
+        raise Denied(ErrorCode.UNKNOWN_ORG)
+    agent = known.agents.get(principal.agent_id)
+    if agent is None:
+        raise Denied(ErrorCode.UNKNOWN_AGENT)
+    if principal.org not in agent.orgs:
+        raise Denied(ErrorCode.ORG_ISOLATION)
+    if not known.roles.keys() >= set(principal.roles):
+        raise Denied(ErrorCode.UNKNOWN_ROLE)
+
+
+def _view(known: _Known, principal: Principal) -> View:
+    _check(known, principal)
+    agent = known.agents[principal.agent_id]
+    roles = sorted(closure(principal.roles, known.roles))
+    user, compound = ("User", identity.user(principal)), ("Compound", identity.compound(principal))
+    agent_uid = ("Agent", principal.agent_id)
+    groups = [("AgentGroup", group) for group in dict.fromkeys(agent.groups)]
+    entities = (
+        _entity(compound, _attributes(principal, user, agent_uid, agent.trust_level), [user, agent_uid]),
+        _entity(user, {}, [("Role", role) for role in sorted(set(principal.roles))]),
+        _entity(agent_uid, {}, groups),
+        _entity(("Org", principal.org), {}, []),
+        *(_entity(group, {}, []) for group in groups),
+        *(_entity(("Role", role), {}, [("Role", up) for up in known.roles[role].parents]) for role in roles),
+    )
+    shared = (ANY, ("Compound", None), agent_uid, *groups, *(("Role", role) for role in roles))
+    text = json.dumps(entities, ensure_ascii=False, allow_nan=False)
+    text.encode()  # a lone surrogate: UnicodeError, and so an invalid question
+    return View(compound, entities, shared, (compound, user), cedarpy.Entities.from_json_str(text))
 
 
 def _attributes(principal: Principal, user: Uid, agent: Uid, trust_level: int) -> dict[str, Any]:

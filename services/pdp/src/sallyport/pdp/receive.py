@@ -22,7 +22,8 @@ class _Message(Protocol):
     def FromString(cls, data: bytes) -> Any: ...  # noqa: N802 — protobuf's name
 
 
-Methods: TypeAlias = Mapping[str, tuple[Method, type[_Message]]]
+Answering: TypeAlias = tuple[Method, type[_Message]]  # what answers, and its request's type
+Methods: TypeAlias = Mapping[str, Answering]
 
 
 def handlers(service: str, methods: Methods, seconds: float) -> Any:

@@ -23,8 +23,8 @@ from sallyport.audit.record import clean
 from sallyport.audit.signer import Signer
 from sallyport.audit.writer import Writer
 from sallyport.authz.v1 import authz_pb2 as pb
-from sallyport.contract.limits import MAX_REASONS, MAX_RESOURCE_ID_BYTES, MAX_RESOURCE_TYPE_BYTES
-from sallyport.pdp.model import Effect, Principal, Purpose, Query, Verdict
+from sallyport.contract.limits import MAX_REASONS, MAX_RESOURCE_ID_BYTES, MAX_RESOURCE_TYPE_BYTES, MAX_ROLES, MAX_SCOPES
+from sallyport.pdp.model import Effect, Principal, Purpose, Query, Session, Verdict
 from sallyport.pdp.observer import Decision, Reloaded
 from sallyport.pdp.settings import Audit
 from sallyport.runtime import canonical_json
@@ -74,6 +74,10 @@ class Recorder:
             self._writer.append("policy", _reloaded(event)).add_done_callback(_alarm)
         except (AuditUnavailable, RecordRefused) as error:
             _log.error("a policy change couldn't be recorded", error=type(error).__name__)
+
+    def failure(self) -> str:
+        """Why nothing can be recorded, or empty."""
+        return self._writer.failure or ("the audit record waits for the disk" if self._hangs() else "")
 
     def _hangs(self) -> bool:
         """A disk that takes writes and never finishes fails nothing; the clock says what it doesn't."""
@@ -133,7 +137,17 @@ def _who(principal: Principal) -> Fields:
         "agent": agent,
         "org": clean(principal.org),
         "compound_id": f"{user} via {agent}",
+        # What the policies saw of the caller: whoever asks why must be able to ask again.
+        "roles": [clean(role) for role in principal.roles[:MAX_ROLES]],
+        "scopes": [clean(scope) for scope in principal.scopes[:MAX_SCOPES]],
     }
+
+
+def _session(session: Session) -> Fields:
+    """What is unknown is absent here too."""
+    facts: Fields = {"risk": session.risk, "mfa_age": session.mfa_age, "call_count": session.call_count}
+    facts["ip"] = None if session.ip is None else clean(session.ip)
+    return {name: fact for name, fact in facts.items() if fact is not None}
 
 
 def _visibility(decision: Decision) -> Fields:
@@ -155,6 +169,7 @@ def _call(decision: Decision, masker: Masker) -> Fields:
         "resources": _resources(decision.queries),
         "reasons": _reasons(decision.verdicts if permitted else denying),
         "evaluations": len(decision.queries),
+        "session": _session(decision.queries[0].session) if decision.queries else {},
     }
     if permitted:
         fields["obligations"] = [clean(one) for one in _union(one.obligations for one in decision.verdicts)]

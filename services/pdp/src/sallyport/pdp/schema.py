@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from sallyport.contract.catalog import Effect, Tool
-from sallyport.pdp.base_schema import SESSION, BaseSchema
+from sallyport.pdp.base_schema import BaseSchema
 from sallyport.pdp.cedar_text import quote
 from sallyport.pdp.types import CedarType, Field, Record, render
 
@@ -52,6 +52,11 @@ class Action:
         return self.name not in _GROUPS
 
     @property
+    def session(self) -> Record:
+        typed = self.context.fields["session"].type
+        return typed if isinstance(typed, Record) else Record({})
+
+    @property
     def input(self) -> Record:
         typed: CedarType = self.context.fields["input"].type if self.tool is not None else Record({})
         return typed if isinstance(typed, Record) else Record({})
@@ -61,15 +66,17 @@ def actions(base: BaseSchema, inputs: Mapping[str, Record], tools: Iterable[Tool
     """Every action by its name; `inputs` holds each tool's typed arguments."""
     touched = frozenset(base.resources) | {"Tool"}
     declared = {
-        name: Action(name, _with_theirs(direct), touched | {"Server"} if name == MCP else touched, _context(None))
+        name: Action(
+            name, _with_theirs(direct), touched | {"Server"} if name == MCP else touched, _context(base.session, None)
+        )
         for name, direct in _GROUPS.items()
     }
     for name in METHODS:
-        declared[name] = Action(name, _with_theirs((MCP,)), frozenset({"Server"}), _context(None))
+        declared[name] = Action(name, _with_theirs((MCP,)), frozenset({"Server"}), _context(base.session, None))
     for tool in tools:
         types = frozenset(mapping.type for mapping in tool.resources) or frozenset({"Tool"})
         declared[tool.name] = Action(
-            tool.name, _with_theirs(_groups_of(tool)), types, _context(inputs[tool.name]), tool
+            tool.name, _with_theirs(_groups_of(tool)), types, _context(base.session, inputs[tool.name]), tool
         )
     return declared
 
@@ -93,8 +100,8 @@ def _with_theirs(direct: Iterable[str]) -> frozenset[str]:
     return frozenset(name for group in direct for name in (group, *_with_theirs(_GROUPS[group])))
 
 
-def _context(arguments: Record | None) -> Record:
-    fields = {"session": Field(SESSION, True)}
+def _context(session: Record, arguments: Record | None) -> Record:
+    fields = {"session": Field(session, True)}
     if arguments is not None:
         fields["input"] = Field(arguments, True)
     return Record(fields)

@@ -8,19 +8,28 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import grpc
 import grpc.aio
 import structlog
-from grpc_health.v1 import health, health_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from sallyport.authz.v1 import authz_pb2
 from sallyport.contract.seal import HopKey
-from sallyport.pdp import hop, receive
+from sallyport.pdp import hop, receive, telemetry
+from sallyport.pdp.authzen import server as authzen
+from sallyport.pdp.http import Listener
 from sallyport.pdp.inforce import InForce
+from sallyport.pdp.observer import Observer, Observers
+from sallyport.pdp.recorder import open_stream
+from sallyport.pdp.reload import Reloads
+from sallyport.pdp.reload_method import Operator
 from sallyport.pdp.service import AuthorizationService
 from sallyport.pdp.settings import PdpSettings
+from sallyport.pdp.vetting import Vetting
 from sallyport.runtime.problems import ConfigError
 from sallyport.runtime.telemetry import Tracing
 
@@ -31,12 +40,31 @@ _HEALTH_CONCURRENCY: Final = 256
 _PROBE_SECONDS: Final = 1.0
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+_NOBODY: Final = Observers()
 _log: Final = structlog.get_logger()
 
 
-class _Health(health.aio.HealthServicer):
-    """Check alone: a Watch lives as long as its client likes, and a few would starve the kubelet's probe."""
+class _Health(health_pb2_grpc.HealthServicer):
+    """The process is alive; the service is ready while a policy set serves and decisions can be recorded.
 
+    Nothing is kept that could go stale.
+    """
+
+    def __init__(self, in_force: InForce, failure: Callable[[], str]) -> None:
+        self._in_force = in_force
+        self._failure = failure
+        self.stopping = False
+
+    async def Check(  # noqa: N802 — gRPC's name
+        self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> health_pb2.HealthCheckResponse:
+        if request.service not in {"", SERVICE}:
+            await context.abort(grpc.StatusCode.NOT_FOUND)
+        ready = self._in_force.snapshot is not None and not self._failure()
+        good = not self.stopping and (not request.service or ready)
+        return health_pb2.HealthCheckResponse(status=_SERVING if good else _NOT_SERVING)
+
+    # A Watch lives as long as its client likes, and a few would starve the kubelet's probe.
     async def Watch(  # noqa: N802 — gRPC's name
         self, _request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> None:
@@ -46,11 +74,22 @@ class _Health(health.aio.HealthServicer):
 class Server:
     """Both ports of one PDP. `start` binds, writes the hop key, then answers; in that order."""
 
-    def __init__(self, settings: PdpSettings, in_force: InForce, tracing: Tracing) -> None:
+    def __init__(
+        self,
+        settings: PdpSettings,
+        in_force: InForce,
+        tracing: Tracing,
+        observers: Observers = _NOBODY,
+        operator: Operator | None = None,
+        failure: Callable[[], str] = str,
+    ) -> None:
+        """`operator` answers Reload; without one there is no such method. `failure`: why nothing can be recorded."""
         self._settings = settings
         self._in_force = in_force
         self._tracing = tracing
-        self._health = _Health()
+        self._observers = observers
+        self._operator = operator
+        self._health = _Health(in_force, failure)
         self._questions = _grpc_server(settings.limits.message_bytes, settings.limits.concurrency)
         self._probes = _grpc_server(_HEALTH_BYTES, _HEALTH_CONCURRENCY)
         self.listen = ""  # as bound, once started
@@ -67,48 +106,110 @@ class Server:
             "Watch": (self._health.Watch, health_pb2.HealthCheckRequest),
         }
         self._probes.add_generic_rpc_handlers((receive.handlers(health.SERVICE_NAME, methods, _PROBE_SECONDS),))
-        await self.refresh()
         await self._questions.start()
         await self._probes.start()
 
-    async def refresh(self) -> None:
-        """Readiness follows what is in force."""
-        await self._health.set("", _SERVING)
-        await self._health.set(SERVICE, _SERVING if self._in_force.snapshot else _NOT_SERVING)
-
     async def stop(self) -> None:
         """Not ready first, then let what runs end; whatever hasn't after two seconds is cut, and so denied."""
-        await self._health.enter_graceful_shutdown()
+        self._health.stopping = True
         await self._questions.stop(DRAIN_SECONDS)
         await self._probes.stop(None)
 
     def _serve(self, key: HopKey) -> None:
         seconds = self._settings.limits.deadline_ms / 1000
-        service = AuthorizationService(self._in_force, key, self._tracing, seconds=seconds)
-        methods: receive.Methods = {
+        service = AuthorizationService(self._in_force, key, self._tracing, self._observers, seconds=seconds)
+        methods: dict[str, receive.Answering] = {
             "Evaluate": (service.Evaluate, authz_pb2.EvaluateRequest),
             "EvaluateBatch": (service.EvaluateBatch, authz_pb2.EvaluateBatchRequest),
             "GetRevision": (service.GetRevision, authz_pb2.GetRevisionRequest),
+            "GetCatalog": (service.GetCatalog, authz_pb2.GetCatalogRequest),
         }
+        if self._operator is not None:
+            methods["Reload"] = (self._operator.Reload, authz_pb2.ReloadRequest)
         self._questions.add_generic_rpc_handlers((receive.handlers(SERVICE, methods, seconds),))
 
 
 async def run(settings: PdpSettings) -> None:
-    """Serve until SIGTERM or SIGINT. A policy set that can't be used doesn't stop the start: it denies everything."""
-    in_force = InForce()
-    in_force.load(settings.policies)
-    tracing = Tracing("sallyport-pdp", settings.telemetry.otlp_endpoint)
-    tracing.start()
-    server = Server(settings, in_force, tracing)
-    ended = asyncio.Event()
+    """Serve until SIGTERM or SIGINT; what is opened here is closed in the opposite order.
+
+    It listens before it loads: a policy set that can't be used doesn't stop the start, it denies everything.
+    """
+    async with AsyncExitStack() as parts:
+        tracing = Tracing("sallyport-pdp", settings.telemetry.otlp_endpoint)
+        tracing.start()
+        parts.push_async_callback(asyncio.to_thread, tracing.stop)
+        # The record first: what it can't take is denied, whatever the others make of it.
+        recorder = await parts.enter_async_context(open_stream(settings.audit))
+        members: list[Observer] = [recorder]
+        observers = Observers(members)
+        in_force = InForce()
+        metrics = telemetry.Metrics(lambda: in_force.snapshot)
+        members.append(metrics)
+        reloads = await _reloads(settings, in_force, observers, parts)
+        operator = _operator(settings, in_force, reloads)
+        server = Server(settings, in_force, tracing, observers, operator, recorder.failure)
+        ended = _signals(reloads)
+        for listener, address in _listeners(settings, in_force, observers, tracing, metrics):
+            await listener.start(address)
+            parts.push_async_callback(listener.stop, DRAIN_SECONDS)
+        await server.start()
+        parts.push_async_callback(server.stop)
+        _log.info("listening", listen=server.listen, health=server.health)
+        watching = asyncio.create_task(reloads.watch())
+        parts.push_async_callback(_cancelled, watching)
+        await ended.wait()
+        _log.info("stopping")
+
+
+async def _reloads(settings: PdpSettings, in_force: InForce, observers: Observers, parts: AsyncExitStack) -> Reloads:
+    vetting = Vetting(settings.reload)
+    parts.push_async_callback(vetting.close)
+    await vetting.warm_up()  # it starts while we bind and listen
+    poll = settings.reload.poll_ms / 1000
+    reloads = Reloads(settings.policies, in_force, vetting, observers, poll=poll)
+    parts.push_async_callback(reloads.close)
+    return reloads
+
+
+def _listeners(
+    settings: PdpSettings, in_force: InForce, observers: Observers, tracing: Tracing, metrics: telemetry.Metrics
+) -> Iterator[tuple[Listener, str]]:
+    """What is served over HTTP, and where. Raises ConfigError where a certificate can't be used."""
+    if settings.metrics is not None:
+        yield telemetry.listener(metrics), settings.metrics
+    if settings.authzen is not None:
+        seconds = settings.limits.deadline_ms / 1000
+        serving = authzen.listener(settings.authzen, lambda: in_force.snapshot, observers, tracing, seconds=seconds)
+        yield serving, settings.authzen.listen
+
+
+def _operator(settings: PdpSettings, in_force: InForce, reloads: Reloads) -> Operator | None:
+    """Raises ConfigError where there is a key that can't be used."""
+    path = settings.reload.operator_key
+    if path is None:
+        return None
+    return Operator(hop.read_operator(path, settings.hop_key), in_force, reloads, seconds=settings.reload.seconds)
+
+
+def _signals(reloads: Reloads) -> asyncio.Event:
+    """SIGTERM and SIGINT end it; SIGHUP, which ends most programs, reads the policies again."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    await server.start()
-    _log.info("listening", listen=server.listen, health=server.health, ready=in_force.snapshot is not None)
-    await ended.wait()
-    _log.info("stopping")
-    await server.stop()
-    await asyncio.to_thread(tracing.stop)
+        loop.add_signal_handler(number, ended.set)
+    asked: set[asyncio.Task[object]] = set()
+
+    def again() -> None:
+        task: asyncio.Task[object] = asyncio.create_task(reloads.now("signal"))
+        asked.add(task)
+        task.add_done_callback(asked.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, again)
+    return ended
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _grpc_server(message_bytes: int, concurrency: int) -> grpc.aio.Server:

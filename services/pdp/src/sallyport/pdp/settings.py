@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from sallyport.contract.limits import MAX_BATCH_MESSAGE_BYTES
+from sallyport.pdp.authzen.settings import Authzen
 from sallyport.runtime import addresses
 from sallyport.runtime.problems import ConfigError
 from sallyport.runtime.settings import ConfigPath, Settings, load_model
@@ -50,6 +51,7 @@ class PdpSettings(Settings):
     reload: Reload = Reload()
     limits: Limits = Limits()
     telemetry: Telemetry = Telemetry()
+    authzen: Authzen | None = None  # for other gateways; none: not served
 
 
 def load(path: Path, *, listen: str | None = None, health: str | None = None) -> PdpSettings:

@@ -10,7 +10,7 @@ import cedarpy
 from sallyport.contract.catalog import Catalog
 from sallyport.pdp.conditions import Conditions
 from sallyport.pdp.entities import Entities
-from sallyport.pdp.model import Principal, Verdict
+from sallyport.pdp.model import Verdict
 from sallyport.pdp.policy import Policy
 from sallyport.pdp.principals import Principals
 from sallyport.pdp.room import Room
@@ -32,21 +32,4 @@ class Snapshot:
     conditions: Conditions
     principals: Principals
     entities: Entities
-    seen: dict[tuple[Principal, str], Verdict] = field(default_factory=dict)  # visibility, as far as it was asked
-
-
-class Store:
-    """The one reference. A request reads it once and keeps what it read."""
-
-    __slots__ = ("_current",)
-
-    def __init__(self, current: Snapshot | None = None) -> None:
-        self._current = current
-
-    @property
-    def current(self) -> Snapshot | None:
-        """None until a valid policy set has been loaded."""
-        return self._current
-
-    def swap(self, snapshot: Snapshot) -> None:
-        self._current = snapshot
+    seen: dict[tuple[bytes, str], Verdict] = field(default_factory=dict)  # visibility: a principal's digest, an action

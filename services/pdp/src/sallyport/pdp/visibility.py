@@ -7,6 +7,7 @@ found for a caller holds as long as the snapshot does.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -28,7 +29,7 @@ _PERMIT: Final = Verdict(Effect.PERMIT)
 _CONDITIONAL: Final = Verdict(Effect.CONDITIONAL)
 _HIDDEN: Final = Verdict(Effect.DENY)
 _UNKNOWN: Final = Verdict(Effect.DENY, errors=(ErrorCode.UNKNOWN_ACTION,))
-_REMEMBERED: Final = 65_536  # verdicts
+_REMEMBERED: Final = 32_768  # verdicts, of at most 350 bytes each
 _CONDITIONS: Final = 1024  # that are asked for one answer; further ones may turn out either way
 
 
@@ -52,7 +53,8 @@ class _Told:
 def visible(snapshot: Snapshot, principal: Principal, actions: Sequence[str]) -> tuple[Verdict, ...]:
     """PERMIT (every call is permitted), CONDITIONAL or DENY for each action. Never raises."""
     try:
-        return tuple(_remembered(snapshot, principal, name) for name in actions)
+        who = _digest(principal)
+        return tuple(_remembered(snapshot, principal, who, name) for name in actions)
     except BaseException as error:  # noqa: BLE001 — any exception is a denial; a panic in Rust isn't even an Exception
         hidden = Verdict(Effect.DENY, errors=(code_of(error),))
         return tuple(hidden for _ in actions)
@@ -63,14 +65,19 @@ def is_visible(snapshot: Snapshot, principal: Principal, action: str) -> bool:
     return verdict.effect is not Effect.DENY
 
 
-def _remembered(snapshot: Snapshot, principal: Principal, name: str) -> Verdict:
-    """By the whole principal. Unknown names are remembered too, or a quick answer would tell them from hidden ones."""
-    verdict = snapshot.seen.get((principal, name))
+def _digest(principal: Principal) -> bytes:
+    """Of the whole of it: a token may carry kilobytes of scopes, and isn't worth keeping for each name."""
+    return hashlib.sha256(repr(principal).encode()).digest()
+
+
+def _remembered(snapshot: Snapshot, principal: Principal, who: bytes, name: str) -> Verdict:
+    """Unknown names are remembered too, or a quick answer would tell them from hidden ones."""
+    verdict = snapshot.seen.get((who, name))
     if verdict is None:
         verdict = _verdict(snapshot, principal, name)
         if len(snapshot.seen) >= _REMEMBERED:
             snapshot.seen.clear()
-        snapshot.seen[principal, name] = verdict
+        snapshot.seen[who, name] = verdict
     return verdict
 
 
@@ -99,7 +106,7 @@ def _judged(snapshot: Snapshot, view: View, rules: ActionRules) -> Verdict:
         asked += len(rule.conjuncts)
         told = _told(snapshot, view, rule) if asked <= _CONDITIONS else _Told(Match.MAYBE, certain=False)
         matched = min(scope, told.match)
-        if scope is Match.YES and (told.fails or (not rule.permits and matched is Match.YES)):
+        if scope is Match.YES and (told.fails or (matched is Match.YES and _hides(rule))):
             return Verdict(Effect.DENY, reasons=(rule.id,))
         permitted = permitted or (rule.permits and matched is not Match.NO)
         granted = granted or (rule.permits and matched is Match.YES)
@@ -107,6 +114,11 @@ def _judged(snapshot: Snapshot, view: View, rules: ActionRules) -> Verdict:
     if not permitted:
         return _HIDDEN
     return _PERMIT if granted and settled else _CONDITIONAL
+
+
+def _hides(rule: Rule) -> bool:
+    """A forbid that more OAuth scopes would lift doesn't: whoever isn't told of the scope can't ask for it."""
+    return not rule.permits and not rule.oauth_scopes
 
 
 def _judged_by_policies_alone(action: Action) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeAlias
 
 import cedarpy
@@ -39,7 +40,8 @@ def missing(roots: Iterable[Uid], entities: Iterable[Entity]) -> frozenset[Uid]:
             continue
         seen.add(uid)
         if uid in known:
-            waiting += references(known[uid])
+            entity = known[uid]
+            waiting += chain(parents(entity), references((entity.get("attrs", {}), entity.get("tags", {}))))
         else:
             absent.add(uid)
     return frozenset(absent)
@@ -49,18 +51,19 @@ def uid_of(entity: Entity) -> Uid:
     return _uid(entity["uid"])
 
 
+def parents(entity: Entity) -> Iterator[Uid]:
+    yield from (_uid(parent) for parent in entity["parents"])
+
+
 def references(value: Any) -> Iterator[Uid]:
-    """Every entity that a value in Cedar's JSON names; of an entity, its parents too, and itself."""
+    """Every entity that a value in Cedar's JSON names; whatever a record's attributes are called, it is no entity."""
     waiting = [value]
     while waiting:
         found = waiting.pop()
         if isinstance(found, list | tuple):
             waiting.extend(found)
         elif isinstance(found, Mapping):
-            if "uid" in found and "parents" in found:
-                yield from (_uid(parent) for parent in found["parents"])
-                waiting.extend((found.get("attrs", {}), found.get("tags", {})))
-            elif "__entity" in found:
+            if "__entity" in found:
                 yield _uid(found["__entity"])
             elif "__extn" not in found:
                 waiting.extend(found.values())
