@@ -1,6 +1,7 @@
-"""`make bench`: the gate against a bare SDK server with the same tool, measured in turn in the same run.
+"""`make bench`: the gate against a bare SDK server with the same tool, then the PDP alone (pdp.py), each beside a peer.
 
-Machines are shared and noisy: the ratios are what to quote. The peer has no TLS, no tokens, no policies, no record.
+Machines are shared and noisy: the ratios are what to quote. The gate's peer has no TLS, no tokens, no policies, no
+record. `python -m tests.bench gate` or `pdp` measures one of the two.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import uvloop
 
 from sallyport.cli.endpoint import Endpoint
 from sallyport.runtime.tls import client_context
-from tests.bench.load import Figures, Target, http_request, measure
+from tests.bench import pdp
+from tests.bench.figures import Figures, resident_mib, say
+from tests.bench.load import Target, http_request, measure
 from tests.support import laptop
 
 ROUNDS = 3
@@ -81,11 +84,6 @@ def gated(directory: Path, endpoint: Endpoint) -> Target:
     return Target(str(url.hostname), int(url.port or 0), tls, request, b'"isError":false')
 
 
-def resident_mib(pid: int) -> float:
-    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return int(fields["VmRSS"].split()[0]) / 1024
-
-
 def rounds(target: Target, clients: int) -> Figures:
     """The median of each figure over the rounds."""
     measured = [uvloop.run(measure(target, clients=clients, seconds=SECONDS)) for _ in range(ROUNDS)]
@@ -103,12 +101,15 @@ def lines_per_room() -> Iterator[tuple[str, int]]:
             yield path.name, sum(len(file.read_text().splitlines()) for file in files)
 
 
-def say(text: str = "") -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
 def main() -> None:
+    chosen = sys.argv[1:] or ["gate", "pdp"]
+    if "gate" in chosen:
+        gate()
+    if "pdp" in chosen:
+        uvloop.run(pdp.run())
+
+
+def gate() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         directory = laptop.init(Path(scratch) / "gate")
         say(f"read_file, a permitted call; {ROUNDS} rounds of {SECONDS:g} s each, medians; latencies in ms")
@@ -120,6 +121,7 @@ def main() -> None:
             at = running.endpoint
             say(f"memory after the load: PEP {resident_mib(at.pep):.0f} MiB, PDP {resident_mib(at.pdp):.0f} MiB")
     say("lines of code per room of the PEP: " + ", ".join(f"{name} {count}" for name, count in lines_per_room()))
+    say()
 
 
 def compare(clients: int, peer: Figures, ours: Figures) -> None:

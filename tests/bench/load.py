@@ -7,6 +7,8 @@ import ssl
 import time
 from dataclasses import dataclass
 
+from tests.bench.figures import Figures
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -17,15 +19,6 @@ class Target:
     tls: ssl.SSLContext | None
     request: bytes
     expected: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Latencies in milliseconds."""
-
-    per_second: float
-    p50: float
-    p99: float
 
 
 def http_request(target_host: str, headers: dict[str, str], body: bytes) -> bytes:
@@ -46,12 +39,7 @@ async def measure(target: Target, *, clients: int, seconds: float) -> Figures:
         for _ in range(clients):
             group.create_task(_client(target, ends, latencies))
     elapsed = time.perf_counter() - started
-    latencies.sort()
-    return Figures(len(latencies) / elapsed, _at(latencies, 0.50), _at(latencies, 0.99))
-
-
-def _at(ordered: list[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
+    return Figures.of(latencies, elapsed)
 
 
 async def _client(target: Target, ends: float, latencies: list[float]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
 import cedarpy
 
+from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.contract.seal import HopKeyFile
 from sallyport.pdp.decider import decide
 from sallyport.pdp.engine import prepare
@@ -46,11 +47,8 @@ def in_process() -> None:
     known: dict[int, tuple[Figures, Figures]] = {}
     for size in SIZES:
         held = load(policy_sets.of_size(size), vetted=True)
-        warm = best(lambda held=held: permitted(held, ALICE))
-        fresh = itertools.count()
-        new = best(
-            lambda held=held, fresh=fresh: permitted(held, policy_sets.user(next(fresh) % 900_000), strict=False)
-        )
+        warm = best(known_caller(held))
+        new = best(new_callers(held))
         whole = best(unsliced(held), most=300 if size > 1_000 else 20_000)
         known[size] = warm, new
         say(f"{size:>10}{micro(warm):>18}{micro(new):>18}{micro(whole):>20}{whole.p50 / warm.p50:>8.1f}x")
@@ -58,6 +56,16 @@ def in_process() -> None:
         ratio = known[SIZES[-1]][at].p50 / known[SIZES[0]][at].p50
         say(f"10,000 policies cost {ratio:.2f} times 10 ({name} caller); at most twice: {yes(ratio <= 2)}")
     say()
+
+
+def known_caller(held: Snapshot) -> Callable[[], None]:
+    return lambda: permitted(held, ALICE)
+
+
+def new_callers(held: Snapshot) -> Callable[[], None]:
+    """Somebody else each time, who has policies of their own if the set is large enough."""
+    numbers = itertools.count()
+    return lambda: permitted(held, policy_sets.user(next(numbers)), strict=False)
 
 
 def permitted(held: Snapshot, who: Principal, *, strict: bool = True) -> None:
@@ -114,7 +122,7 @@ async def compared(size: int, *, with_peer: bool) -> None:
 
             async def ours() -> None:
                 answer = await client.ask(question(), batch=False, timeout=5)
-                if answer.results[0].effect != Effect.PERMIT:
+                if answer.results[0].effect != pb.EFFECT_PERMIT:
                     raise RuntimeError(f"not the expected answer: {answer}")
 
             for clients in CLIENTS:
@@ -130,8 +138,8 @@ async def compared(size: int, *, with_peer: bool) -> None:
             await client.close()
 
 
-async def measured(work: Callable[[], object], clients: int) -> Figures:
-    return await ask(work, clients=clients, seconds=SECONDS)  # type: ignore[arg-type]
+async def measured(work: Callable[[], Awaitable[None]], clients: int) -> Figures:
+    return await ask(work, clients=clients, seconds=SECONDS)
 
 
 def compare(size: int, clients: int, ours: list[Figures], theirs: list[Figures]) -> None:

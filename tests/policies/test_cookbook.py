@@ -11,12 +11,13 @@ from sallyport.pdp.decider import decide
 from sallyport.pdp.findings import parts as policy_parts
 from sallyport.pdp.findings.table import findings
 from sallyport.pdp.load import load
-from sallyport.pdp.model import Effect, Purpose, Session, Verdict
+from sallyport.pdp.model import Effect, Principal, Purpose, Query, Session, Verdict
 from sallyport.pdp.policy_tests import Run
 from sallyport.pdp.policy_tests.model import Question
 from sallyport.pdp.snapshot import Snapshot
 from sallyport.runtime import mounted_dir
-from tests.policies.cookbook import COMPANY, ROOT, Rule, cases_of, contents, listed, rules, snapshot, without
+from sallyport.runtime.mounted_dir import Contents
+from tests.policies.cookbook import COMPANY, EVERYDAY, ROOT, Rule, cases_of, contents, listed, rules, snapshot, without
 from tests.support.laptop import here
 
 ALL = [pytest.param(rule, id=str(rule)) for rule in rules()]
@@ -97,6 +98,35 @@ def test_a_fact_that_is_missing_never_opens(rule: Rule) -> None:
 def test_a_rule_of_a_set_has_no_findings_of_its_own(rule: Rule) -> None:
     found = findings(policy_parts.read(contents(rule)))
     assert not [str(one) for one in found if one.file == rule.policies]
+
+
+def test_all_everyday_rules_together_are_one_good_set() -> None:
+    files = {name: data for rule in rules() if rule.family == EVERYDAY for name, data in contents(rule).files.items()}
+    together = load(Contents(files, "0" * 64))
+    assert {policy for rule in rules() if rule.family == EVERYDAY for policy in policies_of(rule)} <= {
+        policy.id for policy in together.policies
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "who", "tool", "seen"),
+    [
+        ("delegation", Principal("laptop", "bob", "chat-bot", "acme", ("developer",)), "list_files", False),
+        (
+            "feature_switch",
+            Principal("laptop", "carol", "coding-bot", "globex", ("developer",)),
+            "describe_table",
+            False,
+        ),
+        ("scope_step_up", Principal("laptop", "alice", "coding-bot", "acme", ("developer",)), "write_file", True),
+    ],
+)
+def test_a_tool_that_is_forbidden_altogether_is_hidden_and_one_that_a_scope_opens_is_not(
+    name: str, who: Principal, tool: str, *, seen: bool
+) -> None:
+    policies = snapshot(Rule(EVERYDAY, name))
+    (found,) = decide(policies, who, [Query(tool)], Purpose.VISIBILITY, catalog_digest=policies.catalog_digest)
+    assert (found.effect is not Effect.DENY) is seen
 
 
 def test_the_company_has_no_findings_and_passes_all_its_tests() -> None:

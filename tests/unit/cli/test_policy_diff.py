@@ -105,7 +105,8 @@ def test_added_and_removed_things_are_named(new: Path) -> None:
 def test_a_policy_in_another_form_has_not_changed(new: Path) -> None:
     shutil.rmtree(new)
     shutil.copytree(OLD, new)
-    here("policy", "fmt", new)
+    for file in new.glob("*.cedar"):
+        file.write_text("\n\n" + file.read_text().replace("\n)", "\n\n)"))
     assert load(mounted_dir.read(new)).revision != load(mounted_dir.read(OLD)).revision
     assert "the two sets say the same" in here("policy", "diff", OLD, new).stdout
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -37,7 +38,13 @@ def check(policies: Iterable[Policy], known: Known) -> Iterator[Problem]:
             is_known, hint = checks.get(name, (None, ""))
             if is_known is not None and not is_known(uid.id):
                 place = policy.statement.find_entity(name, uid.id)
-                yield policy.problem(place, f"nobody knows {name}::{uid.id!r}; {hint}")
+                yield policy.problem(place, f"nobody knows {name}::{uid.id!r}; {_near(uid.id, name, known)}{hint}")
+
+
+def _near(written: str, kind: str, known: Known) -> str:
+    names = {"Role": known.roles, "Agent": known.agents, "Org": known.orgs, "Action": known.actions}.get(kind, ())
+    near = difflib.get_close_matches(written[:128], list(names), n=1)
+    return f"did you mean {near[0]!r}? Else " if near else ""
 
 
 def _checks(known: Known) -> Mapping[str, tuple[Callable[[str], bool], str]]:

@@ -97,14 +97,15 @@ def _parse_one(statement: Statement, problems: list[Problem]) -> Policy | None:
         problems.append(Problem(statement.file, *statement.start, message))
         return None
     node = next(iter(tree.static_policies.values()))
-    policy = Policy(node.annotations.get("id", ""), statement, node)
+    # Without an id it is refused, but what else is wrong with it is told all the same.
+    policy = Policy(node.annotations.get("id", "") or f"without an id, line {statement.start[0]}", statement, node)
     problems.extend(_annotation_problems(policy))
-    return policy if policy.id else None
+    return policy
 
 
 def _annotation_problems(policy: Policy) -> Iterator[Problem]:
     annotations = policy.node.annotations
-    if not policy.id or not policy.id.isprintable():
+    if not annotations.get("id") or not policy.id.isprintable():
         message = 'needs a printable id: write @id("file.what_it_says") above it'
         yield Problem(policy.statement.file, *policy.statement.start, f"policy {message}", policy.id)
     for name, value in annotations.items():

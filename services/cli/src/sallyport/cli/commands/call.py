@@ -32,6 +32,9 @@ def call(
     role: Annotated[
         list[str] | None, typer.Option(help="A role; may be repeated.", show_default="the sample person's")
     ] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="An OAuth scope; may be repeated.", show_default=False)
+    ] = None,
     era: Annotated[Literal["modern", "legacy"], typer.Option(help="The protocol era to speak.")] = "modern",
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
 ) -> None:
@@ -43,7 +46,7 @@ def call(
 
     laptop = Laptop.at(directory)
     given = arguments.parse(values or ())
-    who = _identity(caller, org, role)
+    who = _identity(caller, org, role, scope)
     here = endpoint.read(laptop)
     work = mcp_call.call(here, issuer.mint(laptop, who), tool, given.fit, ask=given.ambiguous, era=mcp_call.Era(era))
     outcome = asyncio.run(work)
@@ -57,11 +60,11 @@ def call(
     raise typer.Exit(code)
 
 
-def _identity(caller: str, org: str | None, role: list[str] | None) -> issuer.Identity:
+def _identity(caller: str, org: str | None, role: list[str] | None, scope: list[str] | None) -> issuer.Identity:
     user, _, agent = caller.partition("/")
     if not user or not agent:
         raise Complaint(f"--as {caller!r}: not USER/AGENT", "say who calls, such as --as alice/coding-bot")
-    return issuer.Identity(user, agent, org, None if role is None else tuple(role))
+    return issuer.Identity(user, agent, org, None if role is None else tuple(role), tuple(scope or ()))
 
 
 def _show_result(result: Result, *, as_json: bool) -> int:
@@ -93,8 +96,11 @@ def _advise(laptop: Laptop, refused: Refused, *, unavailable: bool) -> None:
         console.err.print(f"  effect:   {refused.data['effect']} (the tool had begun)")
     if refused.decision_id:
         console.err.print(f"  decision: {refused.decision_id}")
-        why = console.command("audit", "show", laptop.root, "--decision", refused.decision_id)
-        console.err.print(f"  next:     {why}")
+        if not unavailable:
+            why = console.command("policy", "explain", refused.decision_id, "--dir", laptop.root)
+            console.err.print(f"  why:      {why}")
+        record = console.command("audit", "show", laptop.root, "--decision", refused.decision_id)
+        console.err.print(f"  record:   {record}")
     elif unavailable:
         console.err.print(f"  next:     see {laptop.run}/pep.log and pdp.log")
 

@@ -55,7 +55,8 @@ def _complain(laptop: Laptop, answer: pb.ReloadAnswer) -> NoReturn:
     serving = f"revision {answer.revision[:12]} goes on serving" if answer.revision else "nothing serves"
     raise Complaint(
         f"{laptop.policies}: {count} problem{'' if count == 1 else 's'}; the set was refused, {serving}",
-        f"mend the lines above, see `{console.command('policy', 'check', laptop.root)}`, then reload again",
+        f"mend the lines above, see `{console.command('policy', 'check', laptop.root)}` and "
+        f"`{console.command('policy', 'test', laptop.root)}`, then reload again",
     )
 
 
