@@ -47,7 +47,7 @@ def loaded(files: Mapping[str, bytes]) -> Snapshot | None:
     return None
 
 
-CALLS: Final = (
+CALLS: Final[tuple[tuple[str, str, str, dict[str, Any]], ...]] = (
     ("read_file", "File", "alice/notes.txt", {"path": "alice/notes.txt"}),
     ("read_file", "File", "bob/notes.txt", {"path": "bob/notes.txt"}),
     ("delete_file", "File", "bob/notes.txt", {"path": "bob/notes.txt"}),

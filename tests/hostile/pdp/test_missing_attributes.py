@@ -140,7 +140,7 @@ def test_a_call_with_everything_there_is_permitted(name: str, number: int) -> No
 
 @pytest.mark.parametrize("checked", [True, False])
 @pytest.mark.parametrize(("name", "number"), CASES)
-def test_no_permit_when_an_attribute_that_a_forbid_reads_is_gone(name: str, number: int, checked: bool) -> None:
+def test_p3_no_permit_when_an_attribute_that_a_forbid_reads_is_gone(name: str, number: int, checked: bool) -> None:
     """In the room itself, with entities as nothing of ours would make them, under the schema and without one."""
     held, query = asked(name, number)
     prepared = prepare(held, ALICE, query, sample.NOON, whole=True)
@@ -166,7 +166,7 @@ def test_no_permit_when_an_attribute_that_a_forbid_reads_is_gone(name: str, numb
 
 @pytest.mark.parametrize("fact", [field.name for field in fields(Session)])
 @pytest.mark.parametrize("number", range(len(CALLS["reference"])))
-def test_no_permit_when_a_fact_of_the_session_is_unknown(number: int, fact: str) -> None:
+def test_p3_no_permit_when_a_fact_of_the_session_is_unknown(number: int, fact: str) -> None:
     held, query = asked("reference", number)
     assert verdict(held, replace(query, session=replace(SESSION, **{fact: None}))).effect is Effect.DENY
 
@@ -189,7 +189,8 @@ def test_no_permit_when_resources_yaml_leaves_an_attribute_out(kind: str, identi
     assert verdict(held, query).errors == (ErrorCode.UNKNOWN_RESOURCE,)
     # A resolver that adds it again is believed, one that adds another value or a wrong type isn't.
     assert verdict(held, replace(query, resource_attributes={attribute: stated})).effect is Effect.PERMIT
-    for wrong in (None, 1, [stated], {"__entity": {"type": "Org", "id": "acme"}}):
+    wrongs: tuple[Any, ...] = (None, 1, [stated], {"__entity": {"type": "Org", "id": "acme"}})
+    for wrong in wrongs:
         assert verdict(held, replace(query, resource_attributes={attribute: wrong})).effect is Effect.DENY
 
 
@@ -214,7 +215,7 @@ def test_no_permit_for_a_principal_of_whom_something_is_unknown(change: dict[str
 
 
 @pytest.mark.parametrize(("name", "number"), CASES)
-def test_no_permit_when_an_entity_that_is_referred_to_is_gone(name: str, number: int) -> None:
+def test_p3_no_permit_when_an_entity_that_is_referred_to_is_gone(name: str, number: int) -> None:
     """Each in turn; Cedar takes one that isn't there for one without attributes and parents."""
     held, query = asked(name, number)
     prepared = prepare(held, ALICE, query, sample.NOON)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import tracemalloc
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -137,7 +137,7 @@ def test_what_no_type_names_is_dropped_whatever_it_is(value: object) -> None:
 @pytest.mark.parametrize("attribute", ["org", "owner", "more"])
 def test_attributes_of_any_value_are_denied_with_a_code(attribute: str, value: object) -> None:
     for path in ("alice/a", "nobody/a"):
-        verdict = bounded(lambda path=path: read(held(), path, attributes={attribute: value}), mib=96)
+        verdict = bounded(partial(read, held(), path, attributes={attribute: value}), mib=96)
         assert verdict.effect is Effect.DENY
         assert verdict.errors
 

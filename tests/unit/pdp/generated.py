@@ -6,7 +6,7 @@ The sets aren't validated: conditions fail at run time in every way that Cedar k
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import cedarpy
 
-from sallyport.pdp import base_schema, json_schema, rules, schema
+from sallyport.pdp import agents, base_schema, json_schema, roles, rules, schema
+from sallyport.pdp.agents import Agent
 from sallyport.pdp.base_schema import BaseSchema
 from sallyport.pdp.conditions import Conditions
 from sallyport.pdp.engine import prepare
@@ -22,10 +23,12 @@ from sallyport.pdp.model import Principal, Query, Session
 from sallyport.pdp.policy import Policy, parse
 from sallyport.pdp.principals import Principals
 from sallyport.pdp.reads import Reads
+from sallyport.pdp.roles import Role
 from sallyport.pdp.room import Room
 from sallyport.pdp.rule import Rule
 from sallyport.pdp.schema import Action
 from sallyport.pdp.snapshot import Snapshot
+from sallyport.runtime.problems import Problem
 from tests.support import policy_dir as sample
 from tests.support.policy_dir import alice, snapshot
 
@@ -221,8 +224,16 @@ def typed() -> tuple[BaseSchema, dict[str, Action]]:
     return model, schema.actions(model, inputs, tools)
 
 
+@cache
+def known() -> tuple[dict[str, Role], Mapping[str, Agent], frozenset[str]]:
+    files, orgs = sample.files(), frozenset(sample.RESOURCES["orgs"])
+    names = [tool.name for tool in base().catalog.tools]
+    return roles.load(files[roles.FILE], typed()[0], names), agents.load(files[agents.FILE], orgs), orgs
+
+
 def policies_of(text: str) -> tuple[Policy, ...]:
-    found = tuple(parse(text, "generated.cedar", problems := []))
+    problems: list[Problem] = []
+    found = tuple(parse(text, "generated.cedar", problems))
     assert not problems, problems
     return found
 
@@ -237,12 +248,9 @@ def held(policies: Sequence[Policy]) -> Snapshot:
         made.append(Rule.of(policy, conditions.conjuncts(policy)))
     asked = rules.build(actions, frozenset(sample.RESOURCES["orgs"]), reads)
     narrow = schema.text(model, actions, {name: action.context for name, action in asked.items()})
-    known = base().principals
     return replace(
         base(),
-        principals=Principals(
-            known._roles, known._agents, known._orgs
-        ),  # what they remember is of one set of conditions
+        principals=Principals(*known()),  # what they remember is of one set of conditions
         policies=tuple(policies),
         room=Room(made, cedarpy.Schema.from_str(narrow)),
         rules=MappingProxyType(asked),

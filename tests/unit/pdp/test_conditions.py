@@ -146,7 +146,12 @@ def test_a_principal_of_whom_cedar_says_nothing_is_an_error() -> None:
 def test_a_condition_is_compiled_and_asked_once_for_a_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     compile_one = conditions.alone
-    monkeypatch.setattr(conditions, "alone", lambda part: made.append(part) or compile_one(part))
+
+    def compiling(part: pst.Expr) -> cedarpy.PolicySet:
+        made.append(part)
+        return compile_one(part)
+
+    monkeypatch.setattr(conditions, "alone", compiling)
     text = '@id("p") permit (principal, action, resource) when { principal.agent_trust_level > 3 };'
     held = generated.held(policies_of(text))
     for _ in range(2):

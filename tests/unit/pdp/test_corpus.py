@@ -32,7 +32,7 @@ def figures(counts: Counter[str]) -> tuple[int, ...]:
 @there
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("half", sorted(HALVES))
-def test_each_generated_test_gives_cedars_decision_reasons_errors_and_validation(half: int) -> None:
+def test_p5_each_generated_test_gives_cedars_decision_reasons_errors_and_validation(half: int) -> None:
     counts: Counter[str] = Counter()
     found = [line for case in islice(corpus.cases(GENERATED), half, None, 2) for line in corpus.check(case, counts)]
     assert found == []
@@ -40,7 +40,7 @@ def test_each_generated_test_gives_cedars_decision_reasons_errors_and_validation
 
 
 @there
-def test_each_test_written_by_hand_does_too() -> None:
+def test_p5_each_test_written_by_hand_does_too() -> None:
     counts: Counter[str] = Counter()
     assert [line for case in corpus.cases(CORPUS / "tests") for line in corpus.check(case, counts)] == []
     assert figures(counts) == (22, 74, 0, 0, 2)
@@ -105,7 +105,7 @@ def run(*paths: Path) -> int:
     return corpus.main([str(path) for path in paths])
 
 
-def test_a_case_in_order_passes_and_our_two_rules_are_counted(
+def test_p5_a_case_in_order_passes_and_our_two_rules_are_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(laid_out(tmp_path)) == 0
@@ -137,7 +137,7 @@ WRONG: dict[str, Callable[[dict[str, Any]], object]] = {
 
 
 @pytest.mark.parametrize("name", sorted(WRONG))
-def test_a_wrong_expectation_is_reported(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_p5_a_wrong_expectation_is_reported(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(laid_out(tmp_path, spoilt(WRONG[name]))) == 1
     said = capsys.readouterr().out
     assert said.startswith("one.json: ")

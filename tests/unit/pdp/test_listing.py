@@ -258,7 +258,11 @@ SCHEMAS: Final = st.dictionaries(
     ),
     max_size=3,
 ).map(lambda properties: {**WIDE, "properties": properties})
-HARD: Final = {"boolean": [False], "integer": [2**53 - 1, -5, 1e300, 3.0], "string": ["\x1f", "\U0001f511", '"', ""]}
+HARD: Final[dict[str, list[Any]]] = {
+    "boolean": [False],
+    "integer": [2**53 - 1, -5, 1e300, 3.0],
+    "string": ["\x1f", "\U0001f511", '"', ""],
+}
 
 
 @settings(max_examples=60, deadline=None)

@@ -13,7 +13,7 @@ from tests.support.policy_dir import alice
 from tests.unit.pdp import generated
 from tests.unit.pdp.generated import Said, held, policies_of, sliced, unsliced, whole
 
-ARGUMENTS = {"path": "alice/a", "count": 3, "flag": True, "tags": ["x"], "nested": {"a": 1}}
+ARGUMENTS: dict[str, Any] = {"path": "alice/a", "count": 3, "flag": True, "tags": ["x"], "nested": {"a": 1}}
 SESSION = Session(ip="10.1.2.3", risk=60, mfa_age=60, call_count=2)
 QUERY = Query("read_file", "File", "alice/a", input=ARGUMENTS, session=SESSION)
 BARE = Query("read_file", "File", "alice/a", input={})
@@ -71,7 +71,7 @@ def sent(text: str, query: Query = QUERY) -> Sent:
 
 @pytest.mark.parametrize(("condition", "expected"), READS, ids=[condition for condition, _ in READS])
 @pytest.mark.parametrize("clause", ["when", "unless"])
-def test_only_what_is_read_is_sent_and_the_answer_stays(condition: str, expected: Sent, clause: str) -> None:
+def test_p6_only_what_is_read_is_sent_and_the_answer_stays(condition: str, expected: Sent, clause: str) -> None:
     text = f'@id("p") permit (principal, action, resource) {clause} {{ {condition} }};'
     assert sent(text) == expected
     made = held(policies_of(text))

@@ -38,13 +38,13 @@ def compare(seed: int, sets: int, most: int) -> set[tuple[str, bool]]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_slice_and_a_trimmed_context_decide_as_everything_does(seed: int) -> None:
+def test_p6_a_slice_and_a_trimmed_context_decide_as_everything_does(seed: int) -> None:
     seen = compare(seed, SETS, 6 + 10 * seed)
     assert seen == {("allow", False), ("deny", False), ("deny", True)}
 
 
 @pytest.mark.parametrize(("large", "chunk", "held"), [(0, 1, 1), (2, 3, 5), (1, 1000, 1), (1000, 1, 1)])
-def test_blocks_compiled_beforehand_and_an_overflowing_cache_change_no_answer(
+def test_p6_blocks_compiled_beforehand_and_an_overflowing_cache_change_no_answer(
     monkeypatch: pytest.MonkeyPatch, large: int, chunk: int, held: int
 ) -> None:
     monkeypatch.setattr(slices, "LARGE", large)
@@ -89,7 +89,7 @@ def test_a_value_that_cedar_has_no_form_for_is_never_allowed(context: dict[str, 
     assert (allowed, invalid) == (False, True)
 
 
-def test_an_error_in_one_part_denies_what_another_part_permits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_p3_an_error_in_one_part_denies_what_another_part_permits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiled apart, the permit and the forbid that fails never meet in Cedar."""
     monkeypatch.setattr(slices, "LARGE", 0)
     judging = room(OPEN, 'forbid (principal == A::"a", action, resource) when { context.gone };')

@@ -41,7 +41,7 @@ def chosen(of: Slices, asked: Keys) -> set[str]:
     return {rule.id for part in of.parts(asked) for rule in part.rules}
 
 
-def test_every_policy_whose_scope_matches_is_in_the_slice() -> None:
+def test_p6_every_policy_whose_scope_matches_is_in_the_slice() -> None:
     """Each alone, asked of Cedar without its condition."""
     choose = random.Random(11)
     held = generated.held(generated.pool()[:250])
