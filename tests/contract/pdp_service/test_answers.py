@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import secrets
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,8 @@ import pytest
 from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.authz.v1 import authz_pb2_grpc as rpc
 from sallyport.contract.seal import Label
-from sallyport.pdp import service
-from sallyport.pdp.decider import decide
-from sallyport.pdp.model import Principal, Query
-from sallyport.pdp.snapshot import Snapshot
+from sallyport.pdp import decider
+from sallyport.pdp.model import Verdict
 from tests.contract.pdp_service.running import (
     CATALOG_DIGEST,
     OWN_CONNECTION,
@@ -104,18 +103,20 @@ async def test_a_question_that_takes_too_long_is_never_answered_with_a_permit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = [evaluation(resource=f"File::alice/{n}") for n in range(1000)]
-    judged: list[int] = []
+    judged: list[Verdict] = []
+    judging = decider.verdicts
 
-    def counting(snapshot: Snapshot, who: Principal, run: tuple[Query, ...], *more: Any, **named: Any) -> Any:
-        judged.append(len(run))
-        return decide(snapshot, who, run, *more, **named)
+    def counting(*asked: Any, **named: Any) -> Iterator[Verdict]:
+        for verdict in judging(*asked, **named):
+            judged.append(verdict)
+            yield verdict
 
-    monkeypatch.setattr(service, "decide", counting)
+    monkeypatch.setattr(decider, "verdicts", counting)
     async with running(tmp_path, deadline_ms=5) as pdp:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await pdp.ask_batch(question(*files))
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert sum(judged) < len(files)  # nor is the rest of it judged
+    assert len(judged) < len(files)  # nor is the rest of it judged
     async with running(tmp_path) as pdp:
         answer = await pdp.ask_batch(question(*files))
     assert {result.effect for result in answer.results} == {pb.EFFECT_PERMIT}

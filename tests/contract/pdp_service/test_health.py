@@ -19,8 +19,7 @@ from structlog.testing import capture_logs
 from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.authz.v1 import authz_pb2_grpc as rpc
 from sallyport.contract.seal import HopKey, Label
-from sallyport.pdp import service
-from sallyport.pdp.decider import decide
+from sallyport.pdp import decider, service
 from sallyport.pdp.inforce import InForce
 from sallyport.pdp.load import load
 from sallyport.pdp.model import Effect, Verdict
@@ -162,7 +161,7 @@ async def test_n6_any_exception_is_a_denial_that_tells_nothing(tmp_path: Path, m
 
     async with running(tmp_path) as pdp:
         with monkeypatch.context() as patch, capture_logs() as logs:
-            patch.setattr(service, "decide", breaks)
+            patch.setattr(decider, "verdicts", breaks)
             (result,) = (await pdp.ask(question())).results
             assert (result.effect, list(result.errors)) == (pb.EFFECT_DENY, [pb.ERROR_CODE_INTERNAL])
         with monkeypatch.context() as patch, capture_logs() as more_logs:
@@ -176,7 +175,7 @@ async def test_n6_any_exception_is_a_denial_that_tells_nothing(tmp_path: Path, m
 
 
 async def test_an_engine_that_loses_a_verdict_is_a_denial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "decide", lambda *_, **__: ())
+    monkeypatch.setattr(decider, "verdicts", lambda *_, **__: ())
     async with running(tmp_path) as pdp:
         (result,) = (await pdp.ask(question())).results
     assert (result.effect, list(result.errors)) == (pb.EFFECT_DENY, [pb.ERROR_CODE_INTERNAL])
@@ -193,12 +192,16 @@ async def test_a_question_is_judged_on_one_policy_set_from_its_first_to_its_last
     async with running(tmp_path) as pdp:
         before = (await pdp.revision()).revision
 
-        def swapping(*args: Any, **named: Any) -> tuple[Verdict, ...]:
+        judging = decider.verdicts
+
+        def swapping(*args: Any, **named: Any) -> Iterator[Verdict]:
+            found = judging(*args, **named)
+            yield next(found)
             pdp.in_force.put(load(contents))
-            return decide(*args, **named)
+            yield from found
 
         with monkeypatch.context() as patch:
-            patch.setattr(service, "decide", swapping)
+            patch.setattr(decider, "verdicts", swapping)
             answer = await pdp.ask_batch(question(*files))
         assert answer.revision == before
         assert {result.effect for result in answer.results} == {pb.EFFECT_PERMIT}

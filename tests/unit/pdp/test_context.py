@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from sallyport.pdp import context
-from sallyport.pdp.model import Denied, ErrorCode, Query, Session
+from sallyport.pdp.decider import decide
+from sallyport.pdp.model import Denied, Effect, ErrorCode, Purpose, Query, Session
+from sallyport.pdp.schema import Action
 from tests.support import policy_dir as sample
-from tests.support.policy_dir import snapshot
+from tests.support.policy_dir import NOON, alice, snapshot
 
 
 def session(**facts: Any) -> dict[str, Any]:
@@ -33,3 +36,22 @@ def test_facts_in_range_are_carried_and_unknown_ones_are_absent() -> None:
         "risk": 100,
         "mfa_age": "0s",
     }
+
+
+def test_the_resources_of_one_call_share_one_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its arguments are checked once, however many resources they name; another call's are its own."""
+    built: list[Query] = []
+    real = context.build
+
+    def counting(action: Action, query: Query, now: datetime) -> dict[str, Any]:
+        built.append(query)
+        return real(action, query, now)
+
+    monkeypatch.setattr(context, "build", counting)
+    held, arguments = snapshot(), {"path": "alice/a"}
+    session = Session()
+    call = [Query("read_file", "File", f"alice/{n}", input=arguments, session=session) for n in range(64)]
+    other = Query("read_file", "File", "alice/a", input=dict(arguments), session=session)
+    verdicts = decide(held, alice(), [*call, other], Purpose.CALL, catalog_digest=held.catalog_digest, now=NOON)
+    assert {verdict.effect for verdict in verdicts} == {Effect.PERMIT}
+    assert built == [call[0], other]

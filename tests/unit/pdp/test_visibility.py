@@ -255,8 +255,21 @@ def test_a_tool_that_a_missing_scope_alone_forbids_is_seen_and_the_denial_names_
 
 
 def test_a_scope_is_named_only_where_it_would_help_and_only_to_whoever_sees_the_tool() -> None:
-    scoped = '@id("scope") @scope("a b") forbid (principal, action == Action::"read_file", resource);'
+    scoped = (
+        '@id("scope") @scope("a b") forbid (principal, action == Action::"read_file", resource)'
+        ' unless { principal.scopes.containsAll(["a", "b"]) };'
+    )
     other = '@id("other") forbid (principal, action == Action::"read_file", resource == File::"alice/a.txt");'
     assert sample.read(snapshot(policies=policy(scoped))).scopes == ("a", "b")
     assert sample.read(snapshot(policies=policy(scoped + other))).scopes == ()
     assert sample.read(snapshot(policies=policy(scoped)), who=alice(roles=("guest",))).scopes == ()
+
+
+def test_no_scope_is_named_where_it_would_be_asked_for_in_vain() -> None:
+    """With the scope the forbid is gone, and still no permit matches: somebody else's file."""
+    forbid = '@id("scope") @scope("mcp:read") forbid (principal, action == Action::"read_file", resource)'
+    held = snapshot(policies=policy(f'{forbid} unless {{ principal.scopes.contains("mcp:read") }};'))
+    theirs = alice(user_id="eve")
+    assert sees(held, "read_file", theirs)
+    assert (sample.read(held, who=theirs).effect, sample.read(held, who=theirs).scopes) == (Effect.DENY, ())
+    assert sample.read(held).scopes == ("mcp:read",)

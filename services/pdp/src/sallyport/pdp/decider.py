@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from sallyport.pdp.context import Contexts
 from sallyport.pdp.engine import evaluate
 from sallyport.pdp.model import Effect, ErrorCode, Principal, Purpose, Query, Verdict
 from sallyport.pdp.snapshot import Snapshot
@@ -21,15 +22,31 @@ def decide(
     now: datetime | None = None,
 ) -> tuple[Verdict, ...]:
     """One verdict per query, in order, all on one snapshot and at one instant; never raises."""
+    return tuple(verdicts(snapshot, principal, queries, purpose, catalog_digest=catalog_digest, now=now))
+
+
+def verdicts(
+    snapshot: Snapshot | None,
+    principal: Principal,
+    queries: Sequence[Query],
+    purpose: Purpose,
+    *,
+    catalog_digest: str,
+    now: datetime | None = None,
+) -> Iterator[Verdict]:
+    """The same one by one, for whoever has others to attend to in between."""
     if snapshot is None:
-        return _all_denied(queries, ErrorCode.NO_POLICIES)
-    if catalog_digest != snapshot.catalog_digest:
-        return _all_denied(queries, ErrorCode.CATALOG_MISMATCH)
-    if purpose is not Purpose.CALL:  # whatever else is asked can't be answered with a permit
-        return visible(snapshot, principal, [query.action for query in queries])
-    instant = now or datetime.now(UTC)
-    return tuple(evaluate(snapshot, principal, query, instant) for query in queries)
+        yield from _all_denied(queries, ErrorCode.NO_POLICIES)
+    elif catalog_digest != snapshot.catalog_digest:
+        yield from _all_denied(queries, ErrorCode.CATALOG_MISMATCH)
+    elif purpose is not Purpose.CALL:  # whatever else is asked can't be answered with a permit
+        for query in queries:
+            yield from visible(snapshot, principal, [query.action])
+    else:
+        instant, contexts = now or datetime.now(UTC), Contexts()
+        for query in queries:
+            yield evaluate(snapshot, principal, query, instant, contexts)
 
 
-def _all_denied(queries: Sequence[Query], code: ErrorCode) -> tuple[Verdict, ...]:
-    return tuple(Verdict(Effect.DENY, errors=(code,)) for _ in queries)
+def _all_denied(queries: Sequence[Query], code: ErrorCode) -> Iterator[Verdict]:
+    yield from (Verdict(Effect.DENY, errors=(code,)) for _ in queries)

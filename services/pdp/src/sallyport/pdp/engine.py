@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sallyport.pdp import context
+from sallyport.pdp.context import Contexts
 from sallyport.pdp.failure import code_of
 from sallyport.pdp.model import Denied, Effect, ErrorCode, Principal, Query, Verdict
 from sallyport.pdp.room import Judgement
@@ -29,17 +30,40 @@ class Prepared:
     rules: ActionRules
 
 
-def evaluate(snapshot: Snapshot, principal: Principal, query: Query, now: datetime) -> Verdict:
+def evaluate(
+    snapshot: Snapshot, principal: Principal, query: Query, now: datetime, contexts: Contexts | None = None
+) -> Verdict:
     """May this principal do this, here and now? `now` is the PDP's clock, with its time zone. Never raises."""
     try:
-        prepared = prepare(snapshot, principal, query, now)
-        judged = snapshot.room.judge(prepared.request, prepared.keys, prepared.world)
-        return _verdict(snapshot, principal, prepared.rules, judged)
+        return _evaluate(snapshot, principal, query, now, contexts or Contexts())
     except BaseException as error:  # noqa: BLE001 — any exception is a denial; a panic in Rust isn't even an Exception
         return Verdict(Effect.DENY, errors=(code_of(error),))
 
 
-def prepare(snapshot: Snapshot, principal: Principal, query: Query, now: datetime, *, whole: bool = False) -> Prepared:
+def _evaluate(snapshot: Snapshot, principal: Principal, query: Query, now: datetime, contexts: Contexts) -> Verdict:
+    prepared = prepare(snapshot, principal, query, now, contexts=contexts)
+    judged = snapshot.room.judge(prepared.request, prepared.keys, prepared.world)
+    verdict = _verdict(snapshot, principal, prepared.rules, judged)
+    in_vain = bool(verdict.scopes) and not _would_help(snapshot, principal, query, now, verdict.scopes)
+    return replace(verdict, scopes=()) if in_vain else verdict
+
+
+def _would_help(snapshot: Snapshot, principal: Principal, query: Query, now: datetime, scopes: tuple[str, ...]) -> bool:
+    """With these OAuth scopes, would it be permitted? Else a client would ask for them in vain."""
+    more = replace(principal, scopes=tuple(dict.fromkeys((*principal.scopes, *scopes))))
+    prepared = prepare(snapshot, more, query, now)
+    return snapshot.room.judge(prepared.request, prepared.keys, prepared.world).allowed
+
+
+def prepare(
+    snapshot: Snapshot,
+    principal: Principal,
+    query: Query,
+    now: datetime,
+    *,
+    whole: bool = False,
+    contexts: Contexts | None = None,
+) -> Prepared:
     """The request and all that it refers to. `whole`: with all of the context, for snapshot.schema. Raises Denied."""
     rules = snapshot.rules.get(query.action)
     if rules is None:
@@ -48,7 +72,7 @@ def prepare(snapshot: Snapshot, principal: Principal, query: Query, now: datetim
     if principal.org not in rules.orgs:
         raise Denied(ErrorCode.ORG_ISOLATION)
     resource = snapshot.entities.resource(rules, principal, query)
-    facts = context.build(rules.action, query, now)
+    facts = (contexts or Contexts()).build(rules.action, query, now)
     request = {
         "principal": _named(view.uid),
         "action": _named(("Action", query.action)),

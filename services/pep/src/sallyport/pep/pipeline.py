@@ -143,15 +143,20 @@ class Pipeline:
         if isinstance(call, Refusal):
             return call
         trail.call = call
-        started = time.perf_counter()
-        with rooms.tracing.span("decision", trail.traceparent) as span:
-            who = identity(caller, trail.decision_id, span.traceparent)
-            permit = await rooms.decider.call(caller, who, call, loaded.digest, deadline)  # (5)
-        rooms.metrics.decided(time.perf_counter() - started)
-        if not isinstance(permit, Permit):
-            return permit
-        with rooms.tracing.span("tools", trail.traceparent):
-            shown = await rooms.effects.run(trail, permit, call, loaded.tool(call.name))  # (6) to (9)
+        permit: Permit | Denied | Mismatch | None = None
+        try:
+            started = time.perf_counter()
+            with rooms.tracing.span("decision", trail.traceparent) as span:
+                who = identity(caller, trail.decision_id, span.traceparent)
+                permit = await rooms.decider.call(caller, who, call, loaded.digest, deadline)  # (5)
+            rooms.metrics.decided(time.perf_counter() - started)
+            if not isinstance(permit, Permit):
+                return permit
+            with rooms.tracing.span("tools", trail.traceparent):
+                shown = await rooms.effects.run(trail, permit, call, loaded.tool(call.name))  # (6) to (9)
+        finally:
+            if isinstance(permit, Permit):
+                permit.end()
         if isinstance(shown, Refusal):
             return shown
         return answers.tool(message, shown, trail.decision_id)

@@ -10,13 +10,12 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, Protocol
 
 from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.pep.decision import question as ask
 from sallyport.pep.decision.client import NoDecision, PdpClient
-from sallyport.pep.decision.counts import CallCounts
+from sallyport.pep.decision.counts import CallCounts, Reservation
 from sallyport.pep.decision.permit import Permit, PermitRefused, make
 from sallyport.pep.model import SCOPE_TOKEN, Caller, CheckedCall, Identity, Resolved, Unresolved
 from sallyport.pep.refusal import Reason, Refusal
@@ -118,8 +117,9 @@ class Decider:
     async def call(
         self, caller: Caller, who: Identity, call: CheckedCall, catalog_digest: str, deadline: float
     ) -> Permit | Denied | Mismatch:
-        """A permit for exactly this call, or why not. On anything but a permit all handles are let go.
+        """A permit for exactly this call, or why not; whoever gets one ends it when the call is over.
 
+        On anything but a permit all handles are let go, and the call counts no longer.
         To be asked only where the tool is visible to the caller: a resolver's lookup must tell nobody else anything.
         """
         resolved = await self._resolve(who, call)
@@ -127,6 +127,8 @@ class Decider:
             # Asked all the same, for nothing: what a lookup found must not be told by how soon the answer comes.
             unopened = tuple(Resolved(ref) for ref in call.resources)
             judged = await self._judge(caller, who, call, unopened, catalog_digest, deadline)
+            if isinstance(judged, Permit):
+                judged.end()
             return _unresolved(resolved, judged)
         permit: Permit | Denied | Mismatch | None = None
         try:
@@ -150,7 +152,27 @@ class Decider:
         catalog_digest: str,
         deadline: float,
     ) -> Permit | Denied | Mismatch:
-        question = ask.about_call(caller, who, call, resolved, catalog_digest, self._counts.of(who))
+        """Calls that are judged at the same time count each other: a limit isn't passed by calling in parallel."""
+        reservation = self._counts.reserve(who)
+        permit: Permit | Denied | Mismatch | None = None
+        try:
+            permit = await self._put(caller, who, call, resolved, catalog_digest, deadline, reservation)
+        finally:
+            if not isinstance(permit, Permit):
+                reservation.give_back()
+        return permit
+
+    async def _put(
+        self,
+        caller: Caller,
+        who: Identity,
+        call: CheckedCall,
+        resolved: tuple[Resolved, ...],
+        catalog_digest: str,
+        deadline: float,
+        reservation: Reservation,
+    ) -> Permit | Denied | Mismatch:
+        question = ask.about_call(caller, who, call, resolved, catalog_digest, reservation.before)
         answer = await self._ask(question, deadline, batch=len(resolved) != 1)
         if not isinstance(answer, pb.Answer):
             return answer
@@ -165,7 +187,7 @@ class Decider:
             revision=answer.revision,
             reasons=_union(result.reasons for result in answer.results),
             obligations=_union(result.obligations for result in answer.results),
-            on_redeemed=partial(self._counts.add, who),
+            reservation=reservation,
         )
 
     async def _ask(self, question: pb.Question, deadline: float, *, batch: bool) -> pb.Answer | Denied | Mismatch:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
+from sallyport.pep.decision.counts import Reservation
 from sallyport.pep.model import Caller, CheckedCall, Identity, Resolved
 
 LIFETIME: Final = 1.0  # seconds
@@ -26,8 +27,9 @@ class Permit:
     __slots__ = (
         "_dies",
         "_now",
-        "_on_redeemed",
+        "_over",
         "_redeemed",
+        "_reservation",
         "_token_dies",
         "_wall",
         "arguments_digest",
@@ -52,7 +54,7 @@ class Permit:
         revision: str,
         reasons: Sequence[str],
         obligations: Sequence[str],
-        on_redeemed: Callable[[], None],
+        reservation: Reservation,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -70,8 +72,8 @@ class Permit:
         self._now, self._wall = now, wall
         self._dies = now() + LIFETIME
         self._token_dies = caller.expires_at
-        self._on_redeemed = on_redeemed
-        self._redeemed = False
+        self._reservation = reservation
+        self._redeemed = self._over = False
 
     @property
     def redeemed(self) -> bool:
@@ -84,12 +86,19 @@ class Permit:
             raise PermitRefused("used before")
         if (method, name, digest) != ("tools/call", self.tool_name, self.arguments_digest):
             raise PermitRefused("names another call")
+        if self._over:  # its place in the count is given back
+            raise PermitRefused("its call is over")
         if self._now() >= self._dies:
             raise PermitRefused("older than a second")
         if self._wall() >= self._token_dies:
             raise PermitRefused("the token has expired")
         self._redeemed = True
-        self._on_redeemed()
+        self._reservation.settle()
+
+    def end(self) -> None:
+        """The call is over, however it went: a permit that wasn't redeemed never will be, and counts no longer."""
+        self._over = True
+        self._reservation.give_back()
 
 
 # Only this room calls it: a test reads every import of this name.
