@@ -102,7 +102,7 @@ async def test_n7_no_argument_stands_in_the_pdps_record(kept: Kept) -> None:
 
 
 @pytest.mark.parametrize("side", Side)
-async def test_each_line_that_is_taken_from_either_side_is_said(kept: Kept, side: Side) -> None:
+async def test_p4_each_line_that_is_taken_from_either_side_is_said(kept: Kept, side: Side) -> None:
     """By somebody who holds the signing key: every chain and signature holds."""
     told = lines(kept, side)
     asked = {line["decision_id"] for line in lines(kept, "pdp") if line["kind"] == "decision"}

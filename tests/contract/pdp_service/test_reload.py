@@ -133,7 +133,7 @@ async def test_a_set_that_was_judged_is_not_judged_again_until_somebody_asks(tmp
         assert pdp.heard.reloads[-1].trigger == "operator"
 
 
-async def test_a_refused_set_is_told_everywhere_and_the_last_good_one_serves(tmp_path: Path) -> None:
+async def test_p1_a_refused_set_is_told_everywhere_and_the_last_good_one_serves(tmp_path: Path) -> None:
     place = tmp_path / "policies"
     publish(place, BEFORE)
     async with following(tmp_path, place) as pdp:
@@ -150,7 +150,7 @@ async def test_a_refused_set_is_told_everywhere_and_the_last_good_one_serves(tmp
 
 
 @pytest.mark.parametrize("bad", ["broken", "missing", "empty"])
-async def test_a_cold_start_with_a_bad_set_recovers_by_itself(tmp_path: Path, bad: str) -> None:
+async def test_p1_a_cold_start_with_a_bad_set_recovers_by_itself(tmp_path: Path, bad: str) -> None:
     place = tmp_path / "policies"
     if bad != "missing":
         publish(place, BROKEN if bad == "broken" else {})

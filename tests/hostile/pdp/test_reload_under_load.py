@@ -152,7 +152,7 @@ class World:
 
 
 @pytest.mark.timeout(60 + RELOADS / 2)
-async def test_each_answer_is_the_oracles_for_its_revision_while_policies_change(tmp_path: Path) -> None:
+async def test_p2_each_answer_is_the_oracles_for_its_revision_while_policies_change(tmp_path: Path) -> None:
     place, world = tmp_path / "policies", World()
     for files in GOOD:
         held = load(policy_dir.contents(files))
