@@ -52,6 +52,10 @@ def in_process() -> None:
         whole = best(unsliced(held), most=300 if size > 1_000 else 20_000)
         known[size] = warm, new
         say(f"{size:>10}{micro(warm):>18}{micro(new):>18}{micro(whole):>20}{whole.p50 / warm.p50:>8.1f}x")
+    roles = load(policy_sets.by_role(SIZES[-1]), vetted=True)
+    looked_at = sum(len(part.rules) for part in roles.room.slices.parts(prepare(roles, ALICE, QUERY, NOON).keys))
+    by_role = f"{SIZES[-1]:>10}{micro(best(known_caller(roles))):>18}{micro(best(new_callers(roles))):>18}"
+    say(f"{by_role}    all for a role and a tool: {looked_at} can match, and the cost is theirs")
     for name, at in (("known", 0), ("new", 1)):
         ratio = known[SIZES[-1]][at].p50 / known[SIZES[0]][at].p50
         say(f"10,000 policies cost {ratio:.2f} times 10 ({name} caller); at most twice: {yes(ratio <= 2)}")

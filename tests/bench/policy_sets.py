@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
@@ -12,6 +13,7 @@ from sallyport.runtime.mounted_dir import Contents
 from tests.contract.pdp_service.running import POLICIES
 
 _A_FILE: Final = 2000
+_READING: Final = ("read_file", "list_files", "database_query", "describe_table")
 _OWN: Final = 3  # policies that name alice herself, in any set that is large enough
 ALICE: Final = Principal("laptop", "alice", "coding-bot", "acme", ("developer",), ("read",))
 QUERY: Final = Query(
@@ -28,7 +30,22 @@ def of_size(count: int) -> Contents:
     """The shipped set, filled up to so many policies."""
     files = dict(mounted_dir.read(POLICIES).files)
     shipped = sum(data.count(b"@id(") for name, data in files.items() if name.endswith(".cedar"))
-    more = list(_more(max(0, count - shipped)))
+    return _filled(files, list(_more(max(0, count - shipped))))
+
+
+def by_role(count: int) -> Contents:
+    """The same number, but each for a role and a tool, as a set without names of users grows."""
+    files = dict(mounted_dir.read(POLICIES).files)
+    pairs = itertools.cycle(itertools.product(("user", "developer", "senior-developer", "admin"), _READING))
+    more = [
+        f'@id("more.{number}") permit (principal in Role::"{role}", action == Action::"{tool}", resource) '
+        f'when {{ resource has owner && resource.owner == "u{number}" && principal.agent_trust_level >= 5 }};'
+        for number, (role, tool) in zip(range(count), pairs, strict=False)
+    ]
+    return _filled(files, more)
+
+
+def _filled(files: dict[str, bytes], more: list[str]) -> Contents:
     for start in range(0, len(more), _A_FILE):
         files[f"more{start}.cedar"] = "\n".join(more[start : start + _A_FILE]).encode()
     return Contents(files, mounted_dir.revision(files))

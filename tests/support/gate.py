@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from sallyport.cli import issuer
 from sallyport.cli.laptop import Laptop
@@ -30,6 +31,7 @@ META = {
     "io.modelcontextprotocol/clientCapabilities": {},
 }
 Headers = tuple[tuple[bytes, bytes], ...]
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -76,14 +78,19 @@ def body(answer: Answer) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def gate(directory: Path, *, without: tuple[str, ...] = (), otlp: str = "") -> AsyncIterator[Gate]:
+async def gate(
+    directory: Path, *, without: tuple[str, ...] = (), policies: Mapping[str, str] = _NONE, otlp: str = ""
+) -> AsyncIterator[Gate]:
     """`sallyport init` into a fresh directory, then all parts put together as the processes do it.
 
-    `without` names policy files to leave out, such as the one that looks at the clock; `otlp` is where spans go.
+    `without` names policy files to leave out, such as the one that looks at the clock, `policies` gives others to add;
+    `otlp` is where spans go.
     """
     made = laptop.init(directory)
     for name in without:
         (made / "policies" / name).unlink()
+    for name, text in policies.items():
+        (made / "policies" / name).write_text(text)
     chosen = pdp_settings.load(made / "pdp.yaml").model_copy(update={"listen": "127.0.0.1:0", "health": "127.0.0.1:0"})
     in_force, snapshot = InForce(), load(mounted_dir.read(chosen.policies))
     in_force.put(snapshot)

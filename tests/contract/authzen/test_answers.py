@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 
-from sallyport.pdp.authzen import api
+from sallyport.pdp.authzen import api, mapping
 from sallyport.pdp.decider import decide
 from sallyport.pdp.model import Effect, ErrorCode, Verdict
 from sallyport.pdp.observer import Decision, Reloaded
 from sallyport.pdp.telemetry import Metrics
 from sallyport.runtime.telemetry import Tracing
-from tests.contract.authzen.running import CLIENT, Pdp, evaluation, records, serving
+from tests.contract.authzen.running import CLIENT, GATEWAY, Pdp, evaluation, records, serving
 
 EXPORT = evaluation("alice", "export")
 YES, NO = evaluation(), evaluation("bob", "write")
@@ -184,14 +185,69 @@ async def test_a_batch_gives_the_loop_its_turn(tmp_path: Path) -> None:
 
     class Counting(Full):
         def decided(self, decision: Decision) -> None:
-            seen.append(turns)
+            until = time.monotonic() + api._TURN
+            while time.monotonic() < until:
+                pass
+            seen.append((turns, decision.question_sha256))
 
-    seen: list[int] = []
+    seen: list[tuple[int, bytes]] = []
     async with serving(tmp_path, observers=(Counting(),)) as pdp:
         beside = asyncio.create_task(others())
-        await pdp.batch({"evaluations": [YES] * 64})
+        await asyncio.gather(*(pdp.batch({"evaluations": [YES] * 8, "number": number}) for number in range(4)))
         beside.cancel()
-    assert len(set(seen)) >= 8
+    # By time, not by count; and four batches take no more of a turn than one.
+    assert len({turn for turn, _ in seen}) == len(seen) == 32
+    assert len({digest for _, digest in seen}) == 4
+
+
+async def test_at_its_deadline_a_batch_ends_before_another_question_is_read(tmp_path: Path) -> None:
+    class Slow(Full):
+        def decided(self, decision: Decision) -> None:
+            if decision.queries:
+                time.sleep(0.05)
+
+    async with serving(tmp_path, seconds=0.2, observers=(Slow(),)) as pdp:
+        found = await pdp.batch({"evaluations": [YES] * 64})
+        judged = [decision for decision in pdp.memory.decisions if decision.queries]
+    assert 1 <= len(judged) <= 5
+    assert [item["decision"] for item in found] == [True] * len(judged) + [False] * (64 - len(judged))
+    assert all(item["context"]["errors"] == ["INTERNAL"] for item in found[len(judged) :])
+    assert {decision.decision_id for decision in pdp.memory.decisions} == {item["context"]["id"] for item in found}
+
+
+async def test_what_the_evaluations_of_a_batch_share_is_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Counted(json.JSONEncoder):
+        def encode(self, value: Any) -> str:
+            written.append(value)
+            return super().encode(value)
+
+    written: list[Any] = []
+    monkeypatch.setattr(mapping, "_JSON", Counted())
+    shared, own = {"input": {"record": "record-1"}}, {"input": {"record": "record-2"}}
+    async with serving(tmp_path) as pdp:
+        items = [{}, {}, {"context": own}, {}]
+        await pdp.batch({**YES, "context": shared, "evaluations": items})
+        arguments = [decision.queries[0].input for decision in pdp.memory.decisions]
+    assert arguments == [shared["input"], shared["input"], own["input"], shared["input"]]
+    assert [value for value in written if value] == [shared["input"], own["input"]]
+
+
+async def test_the_arguments_of_a_whole_batch_have_a_cap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = {"record": "record-1", "more": "x" * 300}
+    monkeypatch.setattr(mapping, "_MAX_INPUTS", 1000)
+    async with serving(tmp_path) as pdp:
+        found = await pdp.batch({**YES, "context": {"input": shared}, "evaluations": [{}] * 5})
+    assert [item["decision"] for item in found] == [True, True, False, False, False]
+    assert found[-1]["context"]["errors"] == ["INVALID_QUESTION"]
+
+
+async def test_a_decision_tells_which_gateway_asked_also_where_nothing_was_asked(tmp_path: Path) -> None:
+    async with serving(tmp_path) as pdp:
+        await pdp.batch({"evaluations": [YES, {**YES, "subject": {"type": "robot", "id": "x"}}, 1]})
+        assert [decision.client for decision in pdp.memory.decisions] == [GATEWAY] * 3
+        assert [decision.principal is None for decision in pdp.memory.decisions] == [False, True, True]
 
 
 async def test_what_is_judged_too_late_is_denied(tmp_path: Path) -> None:

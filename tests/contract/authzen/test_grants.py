@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from sallyport.pdp.load import load
 from sallyport.pdp.model import ErrorCode, Principal
-from tests.contract.authzen.running import CLIENT, GATEWAY, evaluation, serving, settings
+from sallyport.runtime import mounted_dir
+from tests.contract.authzen.running import CLIENT, GATEWAY, RECORDS, evaluation, serving, settings
 
 SEVERAL = {**CLIENT, "orgs": ["acme", "globex"]}
 NAMING = {**{name: value for name, value in CLIENT.items() if name != "agent"}, "agents": ["gateway", "coding-bot"]}
@@ -133,6 +136,7 @@ async def test_a_fact_of_the_session_is_believed_only_where_it_was_granted(tmp_p
         *({"risk": value} for value in ("90", True, 1.5, -1, 101, 2**40, [90])),
         *({"ip": value} for value in ("10.0.0.300", 7, "fe80::1%eth0", "", "10.0.0.0/8")),
         *({"mfa_age": value} for value in (-1, "60", 2**53 - 1)),
+        *({name: None} for name in ("ip", "risk", "mfa_age")),
         {"input": []},
         {"input": "x"},
         {"input": None},
@@ -196,6 +200,7 @@ def test_n5_a_client_without_a_name_orgs_or_an_agent_stops_the_start(tmp_path: P
         {"clients": []},
         {"clients": None},
         {"clients": [CLIENT, {**CLIENT, "issuer": "another"}]},
+        {"clients": [CLIENT, {**CLIENT, "spiffe": f"{GATEWAY}-2"}]},
         {"tls": {"certificate": "a", "key": "b"}},
         {"url": "http://pdp.example.test"},
         {"url": "https://pdp.example.test/tenant"},
@@ -209,6 +214,23 @@ def test_n5_an_empty_or_ambiguous_list_of_clients_stops_the_start(tmp_path: Path
     settings(tmp_path)
     with pytest.raises(ValidationError):
         settings(tmp_path, **more)
+
+
+async def test_an_owner_rule_takes_a_gateways_user_for_the_owner_and_a_policy_can_tell_them_apart(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path) as pdp:
+        assert await pdp.decision(evaluation("alice", "write")) is True
+    told = (
+        b'@id("not_the_gateways") forbid (principal, action, resource) when {'
+        b' principal.user == User::"[\\"gateway\\",\\"alice\\"]" };'
+    )
+    contents = mounted_dir.read(RECORDS)
+    held = load(replace(contents, files={**contents.files, "own.cedar": told}))
+    async with serving(tmp_path, held=held) as pdp:
+        assert (await pdp.ask(evaluation("alice", "write")))["context"]["reasons"] == ["not_the_gateways"]
+    async with serving(tmp_path, {**CLIENT, "issuer": "laptop"}, held=held) as pdp:
+        assert await pdp.decision(evaluation("alice", "write")) is True
 
 
 def test_the_gateway_in_these_tests_is_the_one_that_is_listed() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sallyport.cli.configs import PDP
+from sallyport.cli.configs import GATEWAY, PDP
 from sallyport.pdp.authzen.settings import Authzen
 from sallyport.runtime.problems import ConfigError
 from sallyport.runtime.settings import Settings, load_model
@@ -30,7 +30,8 @@ def test_the_documents_example_is_valid(tmp_path: Path) -> None:
 def test_the_commented_example_that_init_writes_is_valid(tmp_path: Path) -> None:
     commented = PDP[PDP.index("# authzen:") :]
     example = re.sub(r"^# ", "", commented, flags=re.MULTILINE)
-    assert load_model(File, example.encode(), "pdp.yaml", base=tmp_path).authzen.clients[0].agent == "coding-bot"
+    (client,) = load_model(File, example.encode(), "pdp.yaml", base=tmp_path).authzen.clients
+    assert (client.agent, client.spiffe) == ("coding-bot", GATEWAY)
 
 
 def test_a_misspelt_grant_stops_the_start_and_says_where(tmp_path: Path) -> None:

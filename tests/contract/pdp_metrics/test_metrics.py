@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sallyport.pdp import telemetry
 from sallyport.pdp.http import Limits, Listener
 from sallyport.pdp.model import Effect, ErrorCode, Principal, Purpose, Query, Verdict
-from sallyport.pdp.observer import Decision, Observers, Reloaded
+from sallyport.pdp.observer import Decision, Observer, Observers, Reloaded
 from sallyport.pdp.snapshot import Snapshot
 from sallyport.pdp.telemetry import Metrics
 from sallyport.runtime.problems import Problem
@@ -27,7 +28,9 @@ class Gauge:
 
     def __init__(self) -> None:
         self.snapshot: Snapshot | None = None
-        self.metrics = Metrics(lambda: self.snapshot)
+        self.failure = ""
+        self.before: tuple[Observer, ...] = ()  # who hears of a decision before the metrics
+        self.metrics = Metrics(lambda: self.snapshot, lambda: self.failure)
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(f"sallyport_pdp_{name}", labels)
@@ -44,7 +47,7 @@ class Gauge:
             "question_sha256": b"",
             "seconds": 0.00007,
         }
-        Observers((self.metrics,)).decided(Decision(**{**given, **changes}))
+        Observers((*self.before, self.metrics)).decided(Decision(**{**given, **changes}))
 
     def reloaded(self, *, serves: bool = True, trigger: str = "change", seconds: float = 0.2) -> None:
         problems = () if serves else (Problem("a.cedar", 1, 1, "canary-1"),)
@@ -95,6 +98,44 @@ def test_each_verdict_of_a_batch_counts_and_each_kind_of_error_once(gauge: Gauge
     assert gauge.value("decision_seconds_count", source="grpc") == 1
     assert gauge.value("decision_seconds_bucket", source="grpc", le="5e-05") == 0
     assert gauge.value("decision_seconds_bucket", source="grpc", le="0.0001") == 1
+
+
+class Full:
+    """A record that takes nothing."""
+
+    def decided(self, decision: Decision) -> None:
+        raise OSError(decision.decision_id)
+
+    def reloaded(self, event: Reloaded) -> None:
+        raise AssertionError(event)
+
+
+def test_what_can_not_be_recorded_counts_as_the_denial_that_it_becomes(gauge: Gauge) -> None:
+    gauge.snapshot, gauge.before = snapshot(), (Full(),)
+    with pytest.raises(OSError, match="0" * 32):
+        gauge.decided(PERMIT, DENY, actions=("read_file", "write_file"))
+    assert gauge.value("decisions_total", **LABELS, group="read_only") is None
+    assert gauge.value("decisions_total", **{**LABELS, "effect": "deny"}, group="read_only") == 1
+    assert gauge.value("decisions_total", **{**LABELS, "effect": "deny"}, group="write") == 1
+    assert gauge.value("errors_total", kind="INTERNAL") == 1
+
+
+def test_whether_decisions_can_be_recorded_is_shown_as_it_is_when_somebody_looks(gauge: Gauge) -> None:
+    assert gauge.value("audit_writable") == 1
+    gauge.failure = "no space left on the canary-1 device"
+    assert gauge.value("audit_writable") == 0
+    assert b"canary" not in gauge.metrics.exposition()
+    gauge.failure = ""
+    assert gauge.value("audit_writable") == 1
+
+
+def test_answers_over_authzen_count_by_a_closed_list_of_statuses(gauge: Gauge) -> None:
+    for status in (200, 400, 400, *range(600, 700)):
+        gauge.metrics.answered(status)
+    assert gauge.value("authzen_answers_total", status="400") == 2
+    assert gauge.value("authzen_answers_total", status="other") == 100
+    assert _labels(gauge) >= {"200", "400", "other"}
+    assert not _labels(gauge) & {"600", "699"}
 
 
 def test_a_listing_and_a_question_that_could_not_be_read_count_by_themselves(gauge: Gauge) -> None:
@@ -235,3 +276,31 @@ async def test_n26_silent_clients_hold_no_place(port: int) -> None:
         assert (await client.ask(GET)).status == 200
     for _, writer in silent:
         writer.transport.abort()
+
+
+async def test_n26_clients_that_have_been_answered_hold_no_place(gauge: Gauge) -> None:
+    listener = telemetry.listener(gauge.metrics)
+    port = int((await listener.start("127.0.0.1:0")).rpartition(":")[2])
+    try:
+        async with contextlib.AsyncExitStack() as held:
+            answered = [await held.enter_async_context(RawClient(port)) for _ in range(16)]
+            for client in answered:
+                assert (await client.ask(GET)).status == 200
+            assert (await answered[0].ask(GET)).status == 200  # now the second has waited longest
+            newcomer = await held.enter_async_context(RawClient(port))
+            assert (await newcomer.ask(GET)).status == 200
+            assert await answered[1].closed() == b""
+            assert (await answered[0].ask(GET)).status == 200
+    finally:
+        await listener.stop(0)
+
+
+async def test_n26_an_address_that_takes_every_place_takes_none_from_another(port: int) -> None:
+    other, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+    many = [await asyncio.open_connection("127.0.0.1", port) for _ in range(64)]
+    async with asyncio.timeout(BOUND):
+        assert [await reader.read() for reader, _ in many[:48]] == [b""] * 48
+        writer.write(GET)
+        assert (await other.readline()).startswith(b"HTTP/1.1 200")
+    for _, each in (*many, (other, writer)):
+        each.transport.abort()

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.contract.seal import Label
-from sallyport.pdp import service
+from sallyport.pdp import decider
 from sallyport.pdp.observer import Observers
 from sallyport.pdp.server import Server
 from sallyport.pdp.telemetry import Metrics
@@ -74,7 +74,7 @@ async def test_pii_no_value_of_a_question_is_told_and_every_answer_counts(
             async with connected(server, chosen, in_force) as pdp:
                 await ask_with_canaries(pdp)
                 with monkeypatch.context() as patch:
-                    patch.setattr(service, "decide", breaks)
+                    patch.setattr(decider, "verdicts", breaks)
                     await ask_with_canaries(pdp)
         finally:
             await server.stop()

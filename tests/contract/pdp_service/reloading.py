@@ -20,6 +20,7 @@ from sallyport.pdp.reload import Reloads
 from sallyport.pdp.reload_method import Operator
 from sallyport.pdp.server import Server
 from sallyport.pdp.settings import Reload
+from sallyport.pdp.strangers import Strangers
 from sallyport.pdp.vetting import Vetting
 from sallyport.runtime.telemetry import Tracing
 from tests.contract.pdp_service.running import SECONDS, Pdp, connected, settings
@@ -96,8 +97,9 @@ async def following(
     checked = Reload.model_validate({"seconds": seconds, "tests": tests})
     vets = Vetting(checked, command) if command else Vetting(checked)
     reloads = Reloads(directory, in_force, vets, Observers([heard]), poll=POLL_SECONDS)
-    operator = Operator(key, in_force, reloads, seconds=60)
-    server = Server(chosen, in_force, Tracing("pdp", ""), Observers([heard]), operator)
+    strangers = Strangers()
+    operator = Operator(key, in_force, reloads, strangers, seconds=60)
+    server = Server(chosen, in_force, Tracing("pdp", ""), Observers([heard]), operator, strangers=strangers)
     await server.start()
     watching = asyncio.create_task(reloads.watch()) if watch else None
     try:

@@ -170,6 +170,20 @@ async def test_the_largest_batch_stalls_nobody(tmp_path: Path) -> None:
     assert longest < 0.2
 
 
+@pytest.mark.parametrize(
+    "shared",
+    [{"input": {"a": [1.5] * 38_000}}, {"input": {f"{n:05}": 1.5 for n in range(13_000)}}, {"x": [[]] * 70_000}],
+    ids=["numbers", "keys", "ignored"],
+)
+async def test_a_batch_that_shares_a_huge_input_costs_as_much_as_one_of_it(tmp_path: Path, shared: Any) -> None:
+    async with serving(tmp_path, seconds=0.5) as pdp:
+        await still_answers(pdp)
+        begun = time.process_time()
+        assert len(await pdp.batch({**evaluation(), "context": shared, "evaluations": [{}] * 256})) == 256
+        assert time.process_time() - begun < 1.5  # client and all; 20 s, were it read again for each
+        await still_answers(pdp)
+
+
 @pytest.mark.parametrize("text", ["a" * 257, "é" * 129, "💥" * 65, ""])
 @pytest.mark.parametrize("entity", ["subject", "action"])
 async def test_an_id_over_the_contracts_limits_is_denied(pdp: Pdp, text: str, entity: str) -> None:
@@ -284,13 +298,38 @@ async def test_a_request_id_that_no_log_should_hold_is_not_given_back(pdp: Pdp, 
 
 async def test_n26_silent_connections_make_room_for_one_that_asks(pdp: Pdp) -> None:
     async with asyncio.timeout(BOUND):
-        silent = [await asyncio.open_connection("127.0.0.1", pdp.port) for _ in range(40)]
+        silent = [await asyncio.open_connection("127.0.0.1", pdp.port) for _ in range(200)]
         await still_answers(pdp)
-        assert len(pdp.listener._doors) == 8
+        assert len(pdp.listener._strangers) <= 128
         # The oldest had to go; those that came last may still wait for their handshake.
-        assert [await reader.read() for reader, _ in silent[:30]] == [b""] * 30
+        assert [await reader.read() for reader, _ in silent[:64]] == [b""] * 64
         for _, writer in silent:
             writer.transport.abort()
+
+
+@pytest.mark.parametrize("pair", [None, pki.authority().client(GATEWAY + "2")], ids=["silent", "unlisted"])
+async def test_n26_no_stranger_takes_the_place_of_one_who_may_ask(tmp_path: Path, pair: pki.Pair | None) -> None:
+    async with asyncio.timeout(BOUND), serving(tmp_path, connections=2) as pdp, contextlib.AsyncExitStack() as held:
+        fresh, asked = [await held.enter_async_context(RawClient(pdp.port, gateway())) for _ in range(2)]
+        assert (await asked.ask(request(YES, [KIND], target=EVALUATION))).status == 200
+        context = None if pair is None else trusting(pair)
+        for _ in range(4):
+            await held.enter_async_context(RawClient(pdp.port, context))
+        while len(pdp.listener._strangers) < 4:
+            await asyncio.sleep(0)
+        for client in (fresh, asked):
+            assert (await client.ask(request(YES, [KIND], target=EVALUATION))).status == 200
+
+
+async def test_n26_connections_that_have_been_answered_make_room_for_another(tmp_path: Path) -> None:
+    async with asyncio.timeout(BOUND), serving(tmp_path, connections=4) as pdp, contextlib.AsyncExitStack() as held:
+        answered = [await held.enter_async_context(RawClient(pdp.port, gateway())) for _ in range(4)]
+        for client in answered:
+            assert (await client.ask(request(YES, [KIND], target=EVALUATION))).status == 200
+        newcomer = await held.enter_async_context(RawClient(pdp.port, gateway()))
+        assert (await newcomer.ask(request(YES, [KIND], target=EVALUATION))).status == 200
+        assert await answered[0].closed() == b""  # it had waited longest
+        assert (await answered[1].ask(request(YES, [KIND], target=EVALUATION))).status == 200
 
 
 async def test_n24_where_all_are_at_work_a_newcomer_has_to_go(tmp_path: Path) -> None:
@@ -299,9 +338,9 @@ async def test_n24_where_all_are_at_work_a_newcomer_has_to_go(tmp_path: Path) ->
         clients = [await held.enter_async_context(RawClient(pdp.port, gateway())) for _ in range(2)]
         for client in clients:
             await client.send(head)
-        while not all(door.connection.busy for door in pdp.listener._doors):
-            await asyncio.wait([asyncio.create_task(clients[0].send(b""))])
-        newcomer = await held.enter_async_context(RawClient(pdp.port))
+        while sum(door.connection.busy for door in pdp.listener._doors) < 2:
+            await asyncio.sleep(0)
+        newcomer = await held.enter_async_context(RawClient(pdp.port, gateway()))
         assert await newcomer.closed() == b""
         for client in clients:
             assert (await client.ask(YES)).status == 200

@@ -79,7 +79,7 @@ def test_everything_wrong_is_told_at_once_and_in_order() -> None:
     given["agents.yaml"] = b"agents: {a: {trust_level: high, orgs: all}}"
     told = problems(given)
     assert [problem.file for problem in told] == sorted(problem.file for problem in told)
-    assert {problem.file for problem in told} == {"a.cedar", "agents.yaml", "notes.txt"}
+    assert {problem.file for problem in told} == {"a.cedar", "agents.yaml", "b.cedar", "notes.txt"}
     assert [(p.line, p.column) for p in told if p.file == "a.cedar"] == [(1, 1), (4, 28)]
 
 
@@ -214,3 +214,42 @@ def test_the_base_schema_may_be_written_in_other_ways() -> None:
     held = snapshot(base=base)
     assert sample.read(held).effect is Effect.PERMIT
     assert sample.read(held, attributes={"a b": True, "o": {"n": [1.5]}}).effect is Effect.PERMIT
+
+
+def test_a_slip_that_holds_for_many_actions_is_told_once_at_its_place() -> None:
+    text = '@id("r")\nforbid (principal, action, resource)\nwhen { context.session.risk > 3 };'
+    told = complaint(policies={**sample.POLICIES, "r.cedar": text})
+    assert told.count("risk") == 1
+    assert "r.cedar:3:24: policy r: " in told
+    assert " actions" in told
+
+
+def test_p1_each_slip_of_one_policy_is_told_at_once() -> None:
+    text = '@id("r") forbid (principal in Role::"nobody", action, resource)\nwhen { resource.nosuch == 1 };'
+    told = complaint(policies={**sample.POLICIES, "r.cedar": text})
+    assert "nobody knows Role::'nobody'" in told
+    assert "nosuch" in told
+
+
+def test_p1_two_policies_of_one_id_hide_no_slip_of_each_other() -> None:
+    text = "\n".join(
+        f'@id("q") forbid (principal, action == Action::"status", resource) when {{ resource.{name} == 1 }};'
+        for name in ("first", "second")
+    )
+    told = complaint(policies={**sample.POLICIES, "q.cedar": text})
+    assert all(word in told for word in ("this id is taken", "first", "second"))
+
+
+def test_p1_a_slip_in_a_role_hides_none_in_a_policy() -> None:
+    text = '@id("r") forbid (principal, action == Action::"status", resource) when { resource.nosuch == 1 };'
+    told = complaint(
+        {**files(policies={**sample.POLICIES, "r.cedar": text}), "roles.yaml": b"roles: {x: {permission: []}}"}
+    )
+    assert "roles.yaml:1:" in told
+    assert "nosuch" in told
+
+
+def test_a_policy_without_an_id_is_told_of_whatever_else_is_wrong_with_it() -> None:
+    told = complaint(policies={**sample.POLICIES, "r.cedar": 'forbid (principal in Role::"usr", action, resource);'})
+    assert "needs a printable id" in told
+    assert "nobody knows Role::'usr'; did you mean 'user'?" in told

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sallyport.pdp import nesting
+from sallyport.pdp import policies as reader
 from sallyport.pdp.cedar_text import statements
 from tests.support import policy_dir as sample
 from tests.support.policy_dir import complaint, snapshot
@@ -105,8 +106,24 @@ def test_what_is_just_not_too_deep_fits_a_small_stack(shape: str) -> None:
 
 def test_breadth_is_no_depth() -> None:
     terms = " || ".join(f'context.input.path == "{n}"' for n in range(60))
-    names = ", ".join(f'"{n}"' for n in range(5000))
+    names = ", ".join(f'"{n}"' for n in range(3000))
     snapshot(policies=policies(f'({terms}) && [{names}].contains(context.input.path) && "((((" != "||"'))
+
+
+def test_p1_a_policy_too_long_to_be_compiled_beside_the_questions_is_refused_with_its_place() -> None:
+    """Sixty thousand names are flat, and held up every question for half a second."""
+    names = ", ".join(f'"{n}"' for n in range(5000))
+    told = complaint(policies=policies(f"[{names}].contains(context.input.path)"))
+    assert "x.cedar:1:1: policy" not in told
+    assert "x.cedar:1:1: is too long" in told
+    assert "resources.yaml" in told
+
+
+def test_p1_a_set_of_more_than_a_million_words_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MAX_TOKENS", 1000)
+    small = "\n".join(f'@id("p{n}") permit (principal, action, resource);' for n in range(50))
+    snapshot(policies={"a.cedar": small})
+    assert "a set may have so many" in complaint(policies={"a.cedar": small, "b.cedar": small.replace('"p', '"q')})
 
 
 @pytest.mark.parametrize(("left", "right"), [("Set<", ">"), ("{a: ", "}")])

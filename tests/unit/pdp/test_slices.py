@@ -52,7 +52,8 @@ def test_p6_every_policy_whose_scope_matches_is_in_the_slice() -> None:
     for who, query in generated.queries(choose, 12):
         prepared = prepare(held, who, query, sample.NOON)
         picked = chosen(held.room.slices, prepared.keys)
-        wide = {rule.id for rule in held.room.slices.whatever_the_resource(prepared.keys)}
+        types = frozenset({query.resource_type})
+        wide = {rule.id for found in held.room.slices.whatever_the_resource(prepared.keys, types) for rule in found}
         assert picked <= wide
         assert len(picked) < len(held.policies) / 2
         for policy, compiled in zip(held.policies, bare, strict=True):
@@ -67,7 +68,8 @@ def test_a_policy_under_several_keys_of_a_request_counts_once() -> None:
         "principal, action, resource",
     )
     assert [[rule.id for rule in part.rules] for part in of.parts(keys())] == [["r0", "r1"]]
-    assert [rule.id for rule in of.whatever_the_resource(keys())] == ["r0", "r1"]
+    wide, narrow = of.whatever_the_resource(keys(), frozenset({"Thing"}))
+    assert ({rule.id for rule in wide}, narrow) == ({"r0", "r1"}, [])
 
 
 def test_what_many_share_and_what_is_ones_own_are_compiled_apart() -> None:

@@ -24,6 +24,11 @@ LONGEST = BUCKET * BUCKETS
 PEOPLE = tuple(Identity("laptop", name, "coding-bot", "acme", "d" * 32) for name in ("alice", "bob", "carol", "dave"))
 
 
+def call(counts: CallCounts, who: Identity) -> None:
+    """One call from its question to its effect."""
+    counts.reserve(who).settle()
+
+
 class Clock:
     """A monotonic clock that a test moves."""
 
@@ -51,7 +56,7 @@ def test_a_count_is_never_lower_than_the_last_hours_and_never_higher_than_a_buck
     for passed, who, called in walk:
         clock.now += passed
         if called:
-            counts.add(who)
+            call(counts, who)
             calls.append((clock.now, who))
         for person in PEOPLE:
             mine = [clock.now - at for at, caller in calls if caller is person]
@@ -68,13 +73,13 @@ def test_an_identity_that_had_to_be_forgotten_has_no_count_and_neither_has_a_str
     counts = CallCounts(2, clock)
     alice, bob, carol, dave = PEOPLE
     for who in (alice, alice, bob, carol):  # alice goes
-        counts.add(who)
+        call(counts, who)
     assert [counts.of(who) for who in PEOPLE] == [None, 1, 1, None]
-    counts.add(alice)  # and bob; one call is known of her, but not whether it is the only one
+    call(counts, alice)  # and bob; one call is known of her, but not whether it is the only one
     assert [counts.of(who) for who in PEOPLE] == [None, None, 1, None]
     clock.now += LONGEST
     assert [counts.of(who) for who in PEOPLE] == [0, 0, 0, 0]
-    counts.add(dave)
+    call(counts, dave)
     assert counts.of(dave) == 1
 
 
@@ -82,14 +87,14 @@ def test_who_called_long_ago_is_forgotten_without_loss() -> None:
     clock = Clock()
     counts = CallCounts(2, clock)
     for who in PEOPLE:
-        counts.add(who)
+        call(counts, who)
         clock.now += LONGEST
         assert all(counts.of(person) == 0 for person in PEOPLE)
 
 
 def test_each_part_of_the_compound_identity_counts_for_itself() -> None:
     counts = CallCounts()
-    counts.add(ALICE_ID)
+    call(counts, ALICE_ID)
     assert counts.of(ALICE_ID) == counts.of(ALICE) == 1
     for changed in ({"issuer": "other"}, {"user": "bob"}, {"agent": "chat-bot"}, {"org": "globex"}):
         assert counts.of(replace(ALICE_ID, **changed)) == 0
@@ -99,7 +104,7 @@ def test_each_part_of_the_compound_identity_counts_for_itself() -> None:
 def test_a_million_identities_stay_within_bounds() -> None:
     counts = CallCounts(64)
     for number in range(10_000):
-        counts.add(replace(ALICE_ID, user=str(number)))
+        call(counts, replace(ALICE_ID, user=str(number)))
     assert len(counts._entries) == 64
     assert counts.of(ALICE_ID) is None
 
@@ -121,17 +126,17 @@ async def permitted(decider: Decider) -> Permit:
     return permit
 
 
-async def test_a_question_tells_the_calls_before_this_one_and_only_redeemed_permits_count(
+async def test_a_question_tells_the_other_calls_begun_or_being_judged_and_only_redeemed_permits_stay_counted(
     asked: tuple[LyingPdp, Decider],
 ) -> None:
     pdp, decider = asked
     spent = await permitted(decider)
-    await permitted(decider)  # never redeemed
+    (await permitted(decider)).end()  # never redeemed
     for _ in range(2):
         with contextlib.suppress(PermitRefused):  # the second time it is spent
             spent.redeem(method="tools/call", name=spent.tool_name, digest=spent.arguments_digest)
     await permitted(decider)
-    assert [question.session.call_count for question in pdp.asked] == [0, 0, 1]
+    assert [question.session.call_count for question in pdp.asked] == [0, 1, 1]
     assert all(question.session.HasField("call_count") for question in pdp.asked)
 
 
@@ -139,7 +144,7 @@ async def test_a_count_that_is_not_known_is_absent_in_the_question(asked: tuple[
     pdp, decider = asked
     decider._counts = CallCounts(1)
     for user in ("bob", "carol"):
-        decider._counts.add(replace(ALICE_ID, user=user))
+        call(decider._counts, replace(ALICE_ID, user=user))
     await permitted(decider)
     assert not pdp.asked[0].session.HasField("call_count")
 

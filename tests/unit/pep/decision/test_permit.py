@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sallyport.pep.decision import permit as permits
+from sallyport.pep.decision.counts import CallCounts, Reservation
 from sallyport.pep.decision.permit import Permit, PermitRefused
 from sallyport.pep.model import Caller
 from tests.support.calls import ALICE, ALICE_ID, checked, expired
@@ -17,7 +17,7 @@ from tests.support.calls import ALICE, ALICE_ID, checked, expired
 _PEP = Path(permits.__file__).resolve().parents[1]
 
 
-def made(caller: Caller = ALICE, on_redeemed: Callable[[], None] = lambda: None) -> Permit:
+def made(caller: Caller = ALICE, reservation: Reservation | None = None) -> Permit:
     return permits.make(
         caller=caller,
         call=checked(),
@@ -26,7 +26,7 @@ def made(caller: Caller = ALICE, on_redeemed: Callable[[], None] = lambda: None)
         revision="r",
         reasons=(),
         obligations=(),
-        on_redeemed=on_redeemed,
+        reservation=reservation or CallCounts().reserve(ALICE_ID),
     )
 
 
@@ -43,13 +43,25 @@ def test_a_permit_is_redeemed_once() -> None:
 
 
 def test_only_a_permit_that_is_spent_counts_and_it_counts_once() -> None:
-    counted: list[int] = []
+    counts = CallCounts()
     for caller in (ALICE, expired(ALICE)):
-        permit = made(caller, lambda: counted.append(1))
+        permit = made(caller, counts.reserve(ALICE_ID))
         for digest in ("", "0" * 64, ""):
             with contextlib.suppress(PermitRefused):
                 redeem(permit, digest=digest)
-    assert counted == [1]
+        permit.end()
+        permit.end()
+    assert counts.of(ALICE_ID) == 1
+
+
+def test_a_permit_whose_call_is_over_is_refused_and_counts_no_longer() -> None:
+    counts = CallCounts()
+    permit = made(reservation=counts.reserve(ALICE_ID))
+    assert counts.of(ALICE_ID) == 1
+    permit.end()
+    with pytest.raises(PermitRefused, match="over"):
+        redeem(permit)
+    assert (counts.of(ALICE_ID), permit.redeemed) == (0, False)
 
 
 def test_n11_a_permit_for_other_arguments_is_refused() -> None:
@@ -90,7 +102,7 @@ def test_nobody_makes_a_permit_without_the_makers_token() -> None:
             revision="r",
             reasons=(),
             obligations=(),
-            on_redeemed=lambda: None,
+            reservation=CallCounts().reserve(ALICE_ID),
         )
 
 

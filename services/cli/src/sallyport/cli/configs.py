@@ -7,13 +7,14 @@ from typing import Final
 ISSUER: Final = "https://issuer.sallyport.test"
 RESOURCE: Final = "https://localhost:8443/mcp"
 MCP_PORT: Final = 8443
+GATEWAY: Final = "spiffe://laptop.test/gateway"  # in pki/gateway: may ask over AuthZEN, once pdp.yaml says so
 
 GITIGNORE: Final = """\
 # This directory holds private keys: nothing of it belongs into a repository.
 *
 """
 
-PDP: Final = """\
+PDP: Final = f"""\
 # The policy decision point. Relative paths are relative to this file. An unknown key stops the start.
 # `sallyport up` serves these ports on 127.0.0.1 alone, and other ones where they are taken.
 listen: 127.0.0.1:7351        # gRPC, loopback only: the PDP never sees the network
@@ -22,21 +23,22 @@ health: 127.0.0.1:7352        # gRPC health checks
 policies: policies            # one flat directory: *.cedar, roles, agents, resources, catalog
 hop_key: run/hop.key          # made anew at each start; seals every question and answer
 # The PDP's own record of what it decides: `sallyport audit reconcile` holds it against the PEP's.
-audit: {directory: audit, signing_key: pki/audit/signing.key, masking_key: pki/audit/masking.key}
+audit: {{directory: audit, signing_key: pki/audit/signing.key, masking_key: pki/audit/masking.key}}
 reload:                       # a change of the policies comes into force by itself, if all of it is good
   poll_ms: 500                # between looks at the directory
   seconds: 60                 # the most that checking a set may take
   tests: ignore               # require: a set whose own tests (*.test.yaml) fail is refused
   operator_key: pki/operator.key   # for `sallyport policy reload DIR`; without this line nobody may ask
-limits: {deadline_ms: 500, concurrency: 1024, message_bytes: 1310720}
-telemetry: {otlp_endpoint: ""}   # empty: no traces leave this process
+limits: {{deadline_ms: 500, concurrency: 1024, message_bytes: 1310720}}
+telemetry: {{otlp_endpoint: ""}}   # empty: no traces leave this process
 # Other gateways may ask over AuthZEN 1.0, each with a certificate and for what it is granted: docs/authzen.md.
+# Its alice is the alice who owns alice's files. `init` made these certificates; the gateway's own is pki/gateway/tls.crt.
 # authzen:
 #   listen: 127.0.0.1:7354
 #   url: https://localhost:7354
-#   tls: {certificate: pki/authzen/tls.crt, key: pki/authzen/tls.key, client_ca: pki/authzen/clients.crt}
+#   tls: {{certificate: pki/authzen/tls.crt, key: pki/authzen/tls.key, client_ca: pki/ca/ca.crt}}
 #   clients:
-#     - {spiffe: "spiffe://laptop.test/gateway", issuer: gateway, orgs: [acme], agent: coding-bot, roles: {everyone: [user]}}
+#     - {{spiffe: "{GATEWAY}", issuer: gateway, orgs: [acme], agent: coding-bot, roles: {{everyone: [user]}}}}
 """
 
 PEP: Final = f"""\

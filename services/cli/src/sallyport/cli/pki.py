@@ -1,4 +1,4 @@
-"""The development keys of one directory: a CA, the server's certificate, token issuer, audit signer, masking key, operator.
+"""The development keys of one directory: a CA, certificates, token issuer, audit signer, masking key, operator.
 
 Everything is made anew for each directory and never leaves it; private keys are written 0600 (N7: no default secret).
 """
@@ -11,6 +11,8 @@ import hashlib
 import ipaddress
 import json
 import secrets
+from collections.abc import Sequence
+from typing import Final, TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -18,17 +20,27 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from sallyport.cli.configs import GATEWAY
 from sallyport.cli.laptop import Laptop
 from sallyport.runtime import atomic_file
 
 _LIFETIME = dt.timedelta(days=825)
 _BACKDATED = dt.timedelta(minutes=5)
+_LOOPBACK: Final = (
+    x509.DNSName("localhost"),
+    *(x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", "::1")),
+)
+_Authority: TypeAlias = tuple[ec.EllipticCurvePrivateKey, x509.Certificate]
+_GATEWAY: Final = x509.UniformResourceIdentifier(GATEWAY)
 
 
 def write(laptop: Laptop) -> None:
-    for name in ("ca", "server", "issuer", "audit"):
+    for name in ("ca", "server", "authzen", "gateway", "issuer", "audit"):
         (laptop.pki / name).mkdir(mode=0o700)
-    _server(laptop, *_authority(laptop))
+    ca = _authority(laptop)
+    _certificate(laptop, ca, "server", _LOOPBACK, ExtendedKeyUsageOID.SERVER_AUTH)
+    _certificate(laptop, ca, "authzen", _LOOPBACK, ExtendedKeyUsageOID.SERVER_AUTH)  # the PDP's own
+    _certificate(laptop, ca, "gateway", (_GATEWAY,), ExtendedKeyUsageOID.CLIENT_AUTH)  # whom pdp.yaml's example lists
     _issuer(laptop)
     _audit(laptop)
     _operator(laptop)
@@ -40,7 +52,7 @@ def key_id(key: ec.EllipticCurvePublicKey) -> str:
     return _base64url(hashlib.sha256(canonical.encode()).digest())
 
 
-def _authority(laptop: Laptop) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+def _authority(laptop: Laptop) -> _Authority:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Sallyport development CA")])
     usage = _key_usage(signs_certificates=True)
@@ -55,20 +67,22 @@ def _authority(laptop: Laptop) -> tuple[ec.EllipticCurvePrivateKey, x509.Certifi
     return key, certificate
 
 
-def _server(laptop: Laptop, ca_key: ec.EllipticCurvePrivateKey, ca: x509.Certificate) -> None:
+def _certificate(
+    laptop: Laptop, authority: _Authority, holder: str, names: Sequence[x509.GeneralName], usage: x509.ObjectIdentifier
+) -> None:
+    ca_key, ca = authority
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    loopback = [x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", "::1")]
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Sallyport development {holder}")])
     certificate = (
-        _builder(name, ca.subject, key.public_key(), ca_key.public_key())
+        _builder(subject, ca.subject, key.public_key(), ca_key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), *loopback]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    _write_key(laptop, "server/tls.key", key)
-    path = laptop.pki / "server" / "tls.crt"
+    _write_key(laptop, f"{holder}/tls.key", key)
+    path = laptop.pki / holder / "tls.crt"
     atomic_file.write(path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
 
 

@@ -43,8 +43,11 @@ def files_in(body: bytes) -> dict[str, bytes]:
 
 def of_problems(revision: str, problems: Iterable[Problem]) -> bytes:
     """The answer: of which directory, and everything that is wrong with it. Nothing is good."""
-    rows: list[strict_json.Json] = [_row(problem) for problem in problems]
-    return canonical_json.encode({"revision": revision, "problems": rows[:_MAX_PROBLEMS]})
+    found = tuple(problems)
+    rows: list[strict_json.Json] = [_row(problem) for problem in found[:_MAX_PROBLEMS]]
+    if len(found) > _MAX_PROBLEMS:
+        rows.append(_row(Problem("policies", 0, 0, f"and {len(found) - _MAX_PROBLEMS} more; `policy check` shows all")))
+    return canonical_json.encode({"revision": revision, "problems": rows})
 
 
 def problems_in(answer: bytes, revision: str) -> tuple[Problem, ...]:

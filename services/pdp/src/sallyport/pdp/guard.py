@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import traceback
 from collections.abc import Awaitable, Callable
@@ -37,8 +38,13 @@ def guarded(
 
 
 async def abort(context: Context, code: grpc.StatusCode) -> NoReturn:
-    """No detail: what was wrong is for our log."""
-    await context.abort(code)
+    """No detail: what was wrong is for our log. Ends a call whose peer has gone as cancelled, which gRPC takes in silence."""
+    try:
+        await context.abort(code)
+    except grpc.aio.AbortError:
+        raise
+    except Exception:  # noqa: BLE001 — nobody is left to tell, and a second try would log the first with its traceback
+        raise asyncio.CancelledError from None
     raise RuntimeError("abort returned")
 
 

@@ -30,14 +30,16 @@ class InForce:
         """What serves goes on serving."""
         self.problems = tuple(problems)
 
-    def revision_answer(self, nonce: bytes) -> pb.RevisionAnswer:
+    def revision_answer(self, nonce: bytes, failure: str) -> pb.RevisionAnswer:
+        """`failure` is why nothing can be recorded, or empty: then everything is denied, and whoever asks looks away."""
         snapshot = self.snapshot
+        unrecorded = (Problem("audit", 0, 0, failure),) if failure else ()
         return pb.RevisionAnswer(
             nonce=nonce,
-            ready=snapshot is not None,
+            ready=snapshot is not None and not failure,
             revision=snapshot.revision if snapshot else "",
             catalog_digest=snapshot.catalog_digest if snapshot else "",
-            problems=told(self.problems),
+            problems=told(unrecorded + self.problems),
         )
 
     def catalog_answer(self, question: pb.CatalogQuestion) -> pb.CatalogAnswer:
@@ -49,7 +51,10 @@ class InForce:
 
 def told(problems: tuple[Problem, ...]) -> list[str]:
     """As many problems, and as much of each, as fit into one message."""
-    return [_cut(str(problem)) for problem in problems[:MAX_PROBLEMS]]
+    if len(problems) <= MAX_PROBLEMS:
+        return [_cut(str(problem)) for problem in problems]
+    shown = MAX_PROBLEMS - 1
+    return [*told(problems[:shown]), f"and {len(problems) - shown} more; `sallyport policy check` shows all"]
 
 
 def _cut(text: str) -> str:

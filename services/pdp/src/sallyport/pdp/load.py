@@ -73,6 +73,7 @@ class _Loader:
         known_roles = self._try(roles.FILE, lambda data: roles.load(data, base, names))
         inputs = self._inputs(catalog, base, found)
         if found is None or known_agents is None or known_roles is None or inputs is None:
+            self._types(base, catalog, inputs, read)
             return None
         declared = schema.actions(base, inputs, catalog.tools)
         known = lint.Known(known_roles, known_agents, found.orgs, catalog, declared)
@@ -83,6 +84,18 @@ class _Loader:
         self._try(resources.FILE, lambda data: settings.load_model(resources.ResourcesFile, data, resources.FILE))
         self._try(agents.FILE, lambda data: agents.load(data, None))
         self._try(roles.FILE, lambda data: settings.load_model(roles.RolesFile, data, roles.FILE))
+
+    def _types(
+        self, base: BaseSchema, catalog: Catalog, inputs: Mapping[str, Record] | None, read: Iterable[Policy]
+    ) -> None:
+        """What is wrong with policies whatever the roles, agents and resources are: those can't be read."""
+        if inputs is None:
+            return
+        try:
+            typed = cedarpy.Schema.from_str(schema.text(base, schema.actions(base, inputs, catalog.tools)))
+        except ValueError:
+            return  # told once the rest can be read
+        self.problems += policies.type_problems(tuple(read), typed)
 
     def _build(self, base: BaseSchema, found: Resources, known: lint.Known, read: Iterable[Policy]) -> Snapshot | None:
         schema_text = schema.text(base, known.actions)

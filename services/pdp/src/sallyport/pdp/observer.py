@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from sallyport.pdp.model import ErrorCode, Principal, Purpose, Query, Verdict
+from sallyport.pdp.model import Effect, ErrorCode, Principal, Purpose, Query, Verdict
 from sallyport.runtime.problems import Problem
 
 
@@ -24,6 +24,7 @@ class Decision:
     question_sha256: bytes  # of the question as it travelled
     seconds: float  # from the question read to the verdicts made
     traceparent: str = ""
+    client: str = ""  # over AuthZEN, the gateway that asked: the SPIFFE id or DNS name by which it is listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +49,29 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Observers:
-    """All of them, in order."""
+    """All of them, in order: who may refuse stands before who counts."""
 
     members: Sequence[Observer] = ()
 
     def decided(self, decision: Decision) -> None:
+        """Everybody hears of it. Raises the first exception; whoever comes after it hears the denial that this makes."""
+        failure: Exception | None = None
         for member in self.members:
-            member.decided(decision)
+            try:
+                member.decided(decision)
+            except Exception as error:  # noqa: BLE001 — raised again, when all have heard
+                failure, decision = failure or error, _denied(decision)
+        if failure is not None:
+            raise failure
 
     def reloaded(self, event: Reloaded) -> None:
         for member in self.members:
             member.reloaded(event)
+
+
+def _denied(decision: Decision) -> Decision:
+    """As it is answered when it can't be recorded."""
+    return replace(decision, verdicts=(Verdict(Effect.DENY, errors=(ErrorCode.INTERNAL,)),) * len(decision.verdicts))
 
 
 def errors_of(decision: Decision) -> tuple[ErrorCode, ...]:

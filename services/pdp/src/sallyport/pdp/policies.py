@@ -13,12 +13,15 @@ from sallyport.pdp.base_schema import BaseSchema
 from sallyport.pdp.policy import Policy, parse, twins
 from sallyport.runtime.problems import Problem
 
+MAX_TOKENS = 1_000_000  # of a whole set: some 25,000 policies
 _INDEX = re.compile(r"policy(\d+)")
+_FOR_ACTION = " for Action::"
 _LITERAL = re.compile(r"([A-Za-z_][A-Za-z0-9_:]*)::\"(.*?)\"")
 
 
 def read(files: Mapping[str, bytes], problems: list[Problem]) -> Iterator[Policy]:
     """The policies of every .cedar file, in the order of their names; one at a time, for their trees are large."""
+    taken = 0
     for name in sorted(files):
         try:
             text = files[name].decode("utf-8")
@@ -28,6 +31,11 @@ def read(files: Mapping[str, bytes], problems: list[Problem]) -> Iterator[Policy
         before, found = len(problems), 0
         for policy in parse(text, name, problems):
             found += 1
+            taken += len(policy.statement.tokens)
+            if taken > MAX_TOKENS:
+                message = f"the policies up to here have over {MAX_TOKENS:,} words and signs; a set may have so many"
+                problems.append(policy.problem(policy.statement.start, message))
+                return
             if policy.id.startswith(gates.PREFIX):
                 message = f"ids that start with {gates.PREFIX!r} are for compiled roles"
                 problems.append(policy.problem(policy.statement.start, message))
@@ -39,29 +47,48 @@ def read(files: Mapping[str, bytes], problems: list[Problem]) -> Iterator[Policy
 def check(policies: Sequence[Policy], known: lint.Known, base: BaseSchema, schema: cedarpy.Schema) -> list[Problem]:
     """Ids, names, context paths, attributes and types."""
     problems = [*twins(policies), *lint.check(policies, known)]
-    told = {problem.subject for problem in problems}
-    problems += [found for policy in policies for found in context_paths.check(policy, known.actions)]
-    problems += [found for policy in policies for found in attributes.check(policy, known.actions, base.resources)]
-    problems += [found for found in _type_problems(policies, schema) if found.subject not in told]
+    told = {(found.subject, found.line, found.column) for found in problems}
+    problems += [found for found in context_problems(policies, known, base) if _place_of(found) not in told]
+    told |= {_place_of(found) for found in problems}
+    problems += [found for found in type_problems(policies, schema) if _place_of(found) not in told]
     return problems
+
+
+def context_problems(policies: Sequence[Policy], known: lint.Known, base: BaseSchema) -> Iterator[Problem]:
+    for policy in policies:
+        yield from context_paths.check(policy, known.actions)
+        yield from attributes.check(policy, known.actions, base.resources)
+
+
+def _place_of(problem: Problem) -> tuple[str, int, int]:
+    """One slip may be found by several checks: it is told once, by the first, which knows best what to do."""
+    return problem.subject, problem.line, problem.column
 
 
 def text_of(policies: Iterable[Policy]) -> str:
     return "\n".join(policy.statement.text for policy in policies)
 
 
-def _type_problems(policies: Sequence[Policy], schema: cedarpy.Schema) -> Iterator[Problem]:
+def type_problems(policies: Sequence[Policy], schema: cedarpy.Schema) -> Iterator[Problem]:
+    """What Cedar's validator says, each thing once, however many actions it holds for."""
     result = cedarpy.validate_policies(text_of(policies), schema, release_gil=True)
-    messages: dict[int, list[str]] = defaultdict(list)
+    found: dict[int, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for error in result.errors:
         match = _INDEX.fullmatch(error.policy_id)
-        number = int(match[1]) if match else 0
-        messages[number].append(error.error.removeprefix(f"for policy `{error.policy_id}`, "))
-    for number in sorted(messages):
-        for message in dict.fromkeys(messages[number]):
-            yield policies[number].problem(_place(policies[number], message), message)
-    if not result.validation_passed and not messages:
+        message = error.error.removeprefix(f"for policy `{error.policy_id}`, ")
+        said, _, action = message.partition(_FOR_ACTION)
+        found[int(match[1]) if match else 0][said].append(action)
+    for number in sorted(found):
+        for said, actions in found[number].items():
+            yield policies[number].problem(_place(policies[number], said), said + _for(list(dict.fromkeys(actions))))
+    if not result.validation_passed and not found:
         yield Problem("", 0, 0, "Cedar refuses the policies without saying why")
+
+
+def _for(actions: Sequence[str]) -> str:
+    if len(actions) == 1:
+        return f"{_FOR_ACTION}{actions[0]}" if actions[0] else ""
+    return f" for {len(actions)} actions"
 
 
 def _place(policy: Policy, message: str) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from sallyport.pdp.cedar_text import Statement, blamed, statements
 from sallyport.pdp.nesting import too_deep
 from sallyport.runtime.problems import Problem
 
+MAX_TOKENS = 8192  # of one policy: a list of 60,000 names held up every question for half a second
 # An annotation with a typo would be silently without effect: `@obligations("mask")` masks nothing.
 ANNOTATIONS = ("id", "advice", "obligation", "scope", "doc")
 _SCOPES = re.compile(r"[!#-\[\]-~]{1,128}( [!#-\[\]-~]{1,128})*")  # RFC 6749 §3.3
@@ -85,6 +86,13 @@ def _parse_one(statement: Statement, problems: list[Problem]) -> Policy | None:
     if deep is not None:
         message = "nests too deep, or chains too many operators; split it into several policies"
         problems.append(Problem(statement.file, deep.line, deep.column, message))
+        return None
+    if len(statement.tokens) > MAX_TOKENS:
+        message = (
+            f"is too long: {len(statement.tokens)} words and signs, at most {MAX_TOKENS}; split it, "
+            "or keep a long list elsewhere: in resources.yaml as attributes, in agents.yaml as groups, in roles.yaml"
+        )
+        problems.append(Problem(statement.file, *statement.start, message))
         return None
     try:
         tree = cedarpy.policies_to_pst(statement.text)

@@ -30,6 +30,7 @@ class View:
     entities: tuple[Entity, ...]  # Cedar JSON: itself and everything it refers to or is in
     keys: tuple[Key, ...]  # what scopes know it by, shared with others …
     own_keys: tuple[Key, ...]  # … and its own
+    within: frozenset[Key]  # all of them
     handle: cedarpy.Entities  # the same entities, parsed
     _truths: dict[int, bool | None] = field(default_factory=dict)
 
@@ -92,7 +93,8 @@ def _view(known: _Known, principal: Principal) -> View:
     shared = (ANY, ("Compound", None), agent_uid, *groups, *(("Role", role) for role in roles))
     text = json.dumps(entities, ensure_ascii=False, allow_nan=False)
     text.encode()  # a lone surrogate: UnicodeError, and so an invalid question
-    return View(compound, entities, shared, (compound, user), cedarpy.Entities.from_json_str(text))
+    own = (compound, user)
+    return View(compound, entities, shared, own, frozenset((*shared, *own)), cedarpy.Entities.from_json_str(text))
 
 
 def _attributes(principal: Principal, user: Uid, agent: Uid, trust_level: int) -> dict[str, Any]:

@@ -7,7 +7,10 @@ can't be handed over is denied. Arguments never stand here; the question and wha
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -19,7 +22,7 @@ import structlog
 from sallyport.audit.errors import AuditUnavailable, KeyRefused, RecordRefused
 from sallyport.audit.ledger import Receipt
 from sallyport.audit.masker import Masker
-from sallyport.audit.record import clean
+from sallyport.audit.record import MAX_INTEGER, clean, escape
 from sallyport.audit.signer import Signer
 from sallyport.audit.writer import Writer
 from sallyport.authz.v1 import authz_pb2 as pb
@@ -32,13 +35,16 @@ from sallyport.runtime.problems import ConfigError, Problem
 
 SERVICE: Final = "pdp"
 _VERSION: Final = "0.1.0"
-_LATE: Final = 0.8  # seconds a record may wait for the disk; so no more than a second is ever answered and not recorded
-_MAX_LISTED: Final = 1024  # reasons of one decision, over all its resources
+_LATE: Final = 0.8  # seconds any record may wait for the disk; so never is more than a second answered and not recorded
 _MAX_RESOURCES: Final = 64  # as many as the PEP asks for in one call
-_MAX_TOLD: Final = 256 << 10  # characters of all resources together: a record has an end
 _MAX_PROBLEMS: Final = 32
 _MAX_TEXT: Final = 512  # characters
 _MAX_RESOURCE: Final = MAX_RESOURCE_TYPE_BYTES + MAX_RESOURCE_ID_BYTES + 2
+# Bytes of each list as a line spells it. Together with roles and scopes at their longest, and all of it escaped, they
+# stay below a record's end: a text that a stranger chose must not be what makes a decision unrecordable.
+_RESOURCES_ROOM, _REASONS_ROOM, _OBLIGATIONS_ROOM, _ACTIONS_ROOM = 265 << 10, 96 << 10, 16 << 10, 8 << 10
+_LIST_ROOM: Final = 49 << 10  # of roles, of scopes: 64 of 128 bytes, each byte escaped
+_PLAIN: Final = re.compile(r"[ !#-\[\]-~]*")  # a line spells these as they are
 
 Fields = dict[str, Any]
 _log: Final = structlog.get_logger()
@@ -51,13 +57,15 @@ class Recorder:
         self._writer = writer
         self._masker = masker
         self._clock = clock
-        self._oldest: Future[Receipt] | None = None  # not known to be durable yet
-        self._since = 0.0
+        # When each was handed over, oldest first, as far as not known to be durable: each flush makes a batch's age anew,
+        # so one of them can't speak for the rest. The event loop's alone; the writer's queue bounds it.
+        self._waiting: deque[tuple[float, Future[Receipt]]] = deque()
 
     def decided(self, decision: Decision) -> None:
         if not self._writer.healthy or self._hangs():
             self._writer.count_lost("decision")
             raise AuditUnavailable(self._writer.failure or "the audit record waits for the disk")
+        since = self._clock()
         try:
             written = self._writer.append("decision", _decided(decision, self._masker))
         except RecordRefused:
@@ -65,8 +73,7 @@ class Recorder:
             raise
         if written.done() and (refused := written.exception()) is not None:
             raise refused
-        if self._oldest is None or self._oldest.done():
-            self._oldest, self._since = written, self._clock()
+        self._waiting.append((since, written))
 
     def reloaded(self, event: Reloaded) -> None:
         """Never raises: the set is in force already, or isn't. A loss is counted by the writer, and told by a gap."""
@@ -81,7 +88,9 @@ class Recorder:
 
     def _hangs(self) -> bool:
         """A disk that takes writes and never finishes fails nothing; the clock says what it doesn't."""
-        return self._oldest is not None and not self._oldest.done() and self._clock() - self._since > _LATE
+        while self._waiting and self._waiting[0][1].done():
+            self._waiting.popleft()
+        return bool(self._waiting) and self._clock() - self._waiting[0][0] > _LATE
 
 
 @asynccontextmanager
@@ -118,6 +127,8 @@ def _decided(decision: Decision, masker: Masker) -> Fields:
         "took_us": max(0, int(decision.seconds * 1e6)),
         "errors": _union((pb.ErrorCode.Name(int(code)) for code in v.errors) for v in decision.verdicts),  # type: ignore[arg-type]
     }
+    if decision.client:
+        fields["client"] = clean(decision.client)
     if decision.traceparent:
         fields["traceparent"] = clean(decision.traceparent)
     if decision.principal is not None:
@@ -138,16 +149,21 @@ def _who(principal: Principal) -> Fields:
         "org": clean(principal.org),
         "compound_id": f"{user} via {agent}",
         # What the policies saw of the caller: whoever asks why must be able to ask again.
-        "roles": [clean(role) for role in principal.roles[:MAX_ROLES]],
-        "scopes": [clean(scope) for scope in principal.scopes[:MAX_SCOPES]],
+        "roles": _listed(principal.roles[:MAX_ROLES], _LIST_ROOM),
+        "scopes": _listed(principal.scopes[:MAX_SCOPES], _LIST_ROOM),
     }
 
 
 def _session(session: Session) -> Fields:
     """What is unknown is absent here too."""
-    facts: Fields = {"risk": session.risk, "mfa_age": session.mfa_age, "call_count": session.call_count}
-    facts["ip"] = None if session.ip is None else clean(session.ip)
-    return {name: fact for name, fact in facts.items() if fact is not None}
+    numbers = {"risk": session.risk, "mfa_age": session.mfa_age, "call_count": session.call_count}
+    facts: Fields = {name: _number(fact) for name, fact in numbers.items() if fact is not None}
+    return facts if session.ip is None else facts | {"ip": clean(session.ip)}
+
+
+def _number(value: int) -> int | str:
+    """The contract carries 64 bits, a record 53."""
+    return value if abs(value) <= MAX_INTEGER else str(value)
 
 
 def _visibility(decision: Decision) -> Fields:
@@ -172,7 +188,7 @@ def _call(decision: Decision, masker: Masker) -> Fields:
         "session": _session(decision.queries[0].session) if decision.queries else {},
     }
     if permitted:
-        fields["obligations"] = [clean(one) for one in _union(one.obligations for one in decision.verdicts)]
+        fields["obligations"] = _listed(_union(one.obligations for one in decision.verdicts), _OBLIGATIONS_ROOM)
     if decision.queries and decision.source == "grpc":  # nobody else asks as the PEP does
         fields["request_hmac"] = _request(decision.queries[0], masker)
     return fields
@@ -186,22 +202,36 @@ def _request(query: Query, masker: Masker) -> str:
 
 
 def _actions(queries: Iterable[Query]) -> list[str]:
-    return _union((clean(query.action),) for query in queries)[:_MAX_RESOURCES]
+    return _listed(_union((query.action,) for query in queries)[:_MAX_RESOURCES], _ACTIONS_ROOM)
 
 
 def _resources(queries: Iterable[Query]) -> list[str]:
-    told: list[str] = []
-    left = _MAX_TOLD
-    for query in islice(queries, _MAX_RESOURCES):
-        text = clean(f"{query.resource_type}::{query.resource_id}", min(_MAX_RESOURCE, left))
-        left -= len(text)
-        told.append(text)
-    return told
+    named = (f"{query.resource_type}::{query.resource_id}" for query in islice(queries, _MAX_RESOURCES))
+    return _listed(named, _RESOURCES_ROOM, _MAX_RESOURCE)
 
 
 def _reasons(verdicts: Iterable[Verdict]) -> list[str]:
     """As far as the answer names them."""
-    return [clean(one) for one in _union(verdict.reasons[:MAX_REASONS] for verdict in verdicts)[:_MAX_LISTED]]
+    return _listed(_union(verdict.reasons[:MAX_REASONS] for verdict in verdicts), _REASONS_ROOM)
+
+
+def _listed(texts: Iterable[str], room: int, longest: int = 256) -> list[str]:
+    """The first of them, as many as fit."""
+    told: list[str] = []
+    for text in texts:
+        cleaned = clean(text, longest)
+        room -= _spelled(cleaned)
+        if room < 0:
+            break
+        told.append(cleaned)
+    return told
+
+
+def _spelled(text: str) -> int:
+    """Bytes in a line, quotes and comma included."""
+    if _PLAIN.fullmatch(text):
+        return len(text) + 3
+    return len(escape(json.dumps(text, ensure_ascii=False)).encode()) + 1
 
 
 def _reloaded(event: Reloaded) -> Fields:

@@ -17,6 +17,7 @@ from sallyport.pdp.guard import Context, abort, guarded
 from sallyport.pdp.inforce import InForce, told
 from sallyport.pdp.observer import Reloaded
 from sallyport.pdp.reload import Reloads
+from sallyport.pdp.strangers import Strangers
 
 MARGIN_SECONDS: Final = 30.0  # for reading, building, and an attempt that runs already
 
@@ -39,11 +40,14 @@ class Nonces:
 class Operator:
     """Answers once the directory as it stands serves, or is refused."""
 
-    def __init__(self, key: HopKey, in_force: InForce, reloads: Reloads, *, seconds: float) -> None:
+    def __init__(
+        self, key: HopKey, in_force: InForce, reloads: Reloads, strangers: Strangers, *, seconds: float
+    ) -> None:
         """`seconds` is the most that one attempt's check may take."""
         self._key = key
         self._in_force = in_force
         self._reloads = reloads
+        self._strangers = strangers
         self._seconds = 2 * seconds + MARGIN_SECONDS
         self._nonces = Nonces()
         self._began = int(time.time())
@@ -51,6 +55,7 @@ class Operator:
     @guarded
     async def Reload(self, request: pb.ReloadRequest, context: Context) -> pb.ReloadResponse:  # noqa: N802 — gRPC
         if len(UnknownFieldSet(request)) or not self._key.open(Label.RELOAD_QUESTION, request.question, request.mac):
+            self._strangers.saw()
             await abort(context, grpc.StatusCode.UNAUTHENTICATED)
         question = _read(request.question)
         if question is None or not self._is_fresh(question):
@@ -69,12 +74,14 @@ class Operator:
         return near and self._nonces.take(question.nonce)
 
     def _answer(self, question: pb.ReloadQuestion, event: Reloaded) -> pb.ReloadAnswer:
+        # Another set may serve by now: told is what this attempt left in force.
         snapshot = self._in_force.snapshot
+        same = snapshot is not None and snapshot.revision == event.in_force
         return pb.ReloadAnswer(
             nonce=question.nonce,
             loaded=event.serves,
-            revision=snapshot.revision if snapshot else "",
-            catalog_digest=snapshot.catalog_digest if snapshot else "",
+            revision=event.in_force,
+            catalog_digest=snapshot.catalog_digest if snapshot and same else "",
             problems=told(event.problems),
         )
 

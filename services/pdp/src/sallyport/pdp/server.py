@@ -29,6 +29,7 @@ from sallyport.pdp.reload import Reloads
 from sallyport.pdp.reload_method import Operator
 from sallyport.pdp.service import AuthorizationService
 from sallyport.pdp.settings import PdpSettings
+from sallyport.pdp.strangers import Strangers
 from sallyport.pdp.vetting import Vetting
 from sallyport.runtime.problems import ConfigError
 from sallyport.runtime.telemetry import Tracing
@@ -82,6 +83,7 @@ class Server:
         observers: Observers = _NOBODY,
         operator: Operator | None = None,
         failure: Callable[[], str] = str,
+        strangers: Strangers | None = None,
     ) -> None:
         """`operator` answers Reload; without one there is no such method. `failure`: why nothing can be recorded."""
         self._settings = settings
@@ -89,6 +91,8 @@ class Server:
         self._tracing = tracing
         self._observers = observers
         self._operator = operator
+        self._failure = failure
+        self._strangers = strangers or Strangers()
         self._health = _Health(in_force, failure)
         self._questions = _grpc_server(settings.limits.message_bytes, settings.limits.concurrency)
         self._probes = _grpc_server(_HEALTH_BYTES, _HEALTH_CONCURRENCY)
@@ -117,7 +121,15 @@ class Server:
 
     def _serve(self, key: HopKey) -> None:
         seconds = self._settings.limits.deadline_ms / 1000
-        service = AuthorizationService(self._in_force, key, self._tracing, self._observers, seconds=seconds)
+        service = AuthorizationService(
+            self._in_force,
+            key,
+            self._tracing,
+            self._observers,
+            self._strangers,
+            seconds=seconds,
+            failure=self._failure,
+        )
         methods: dict[str, receive.Answering] = {
             "Evaluate": (service.Evaluate, authz_pb2.EvaluateRequest),
             "EvaluateBatch": (service.EvaluateBatch, authz_pb2.EvaluateBatchRequest),
@@ -143,11 +155,12 @@ async def run(settings: PdpSettings) -> None:
         members: list[Observer] = [recorder]
         observers = Observers(members)
         in_force = InForce()
-        metrics = telemetry.Metrics(lambda: in_force.snapshot)
+        metrics = telemetry.Metrics(lambda: in_force.snapshot, recorder.failure)
         members.append(metrics)
         reloads = await _reloads(settings, in_force, observers, parts)
-        operator = _operator(settings, in_force, reloads)
-        server = Server(settings, in_force, tracing, observers, operator, recorder.failure)
+        strangers = Strangers()
+        operator = _operator(settings, in_force, reloads, strangers)
+        server = Server(settings, in_force, tracing, observers, operator, recorder.failure, strangers)
         ended = _signals(reloads)
         for listener, address in _listeners(settings, in_force, observers, tracing, metrics):
             await listener.start(address)
@@ -179,16 +192,24 @@ def _listeners(
         yield telemetry.listener(metrics), settings.metrics
     if settings.authzen is not None:
         seconds = settings.limits.deadline_ms / 1000
-        serving = authzen.listener(settings.authzen, lambda: in_force.snapshot, observers, tracing, seconds=seconds)
+        serving = authzen.listener(
+            settings.authzen,
+            lambda: in_force.snapshot,
+            observers,
+            tracing,
+            seconds=seconds,
+            answered=metrics.answered,
+        )
         yield serving, settings.authzen.listen
 
 
-def _operator(settings: PdpSettings, in_force: InForce, reloads: Reloads) -> Operator | None:
+def _operator(settings: PdpSettings, in_force: InForce, reloads: Reloads, strangers: Strangers) -> Operator | None:
     """Raises ConfigError where there is a key that can't be used."""
     path = settings.reload.operator_key
     if path is None:
         return None
-    return Operator(hop.read_operator(path, settings.hop_key), in_force, reloads, seconds=settings.reload.seconds)
+    key = hop.read_operator(path, settings.hop_key)
+    return Operator(key, in_force, reloads, strangers, seconds=settings.reload.seconds)
 
 
 def _signals(reloads: Reloads) -> asyncio.Event:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, cast
 
@@ -23,6 +24,7 @@ from sallyport.pdp.inforce import InForce
 from sallyport.pdp.model import ErrorCode, Verdict
 from sallyport.pdp.observer import Decision, Observers
 from sallyport.pdp.snapshot import Snapshot
+from sallyport.pdp.strangers import Strangers
 from sallyport.runtime.telemetry import Tracing
 
 _RUN_SECONDS: Final = 0.005  # then others get their turn: a batch of 1,024 must not hold up their deadlines
@@ -33,13 +35,26 @@ class AuthorizationService:
     """Every method checks the seal first; who has no hop key learns nothing, not even what was wrong."""
 
     def __init__(
-        self, in_force: InForce, key: HopKey, tracing: Tracing, observers: Observers, *, seconds: float
+        self,
+        in_force: InForce,
+        key: HopKey,
+        tracing: Tracing,
+        observers: Observers,
+        strangers: Strangers,
+        *,
+        seconds: float,
+        failure: Callable[[], str] = str,
     ) -> None:
-        """`seconds` is the most that one question may take, whatever deadline the asker sets."""
+        """`seconds` is the most that one question may take, whatever deadline the asker sets.
+
+        `failure` tells why nothing can be recorded, or is empty.
+        """
         self._in_force = in_force
         self._key = key
         self._tracing = tracing
         self._observers = observers
+        self._strangers = strangers
+        self._failure = failure
         self._seconds = seconds
 
     @guarded
@@ -61,7 +76,7 @@ class AuthorizationService:
         await self._open(context, request, Label.REVISION_QUESTION, request.nonce, request.mac)
         if len(request.nonce) != NONCE_BYTES:
             await abort(context, grpc.StatusCode.INVALID_ARGUMENT)
-        answer = self._in_force.revision_answer(request.nonce).SerializeToString()
+        answer = self._in_force.revision_answer(request.nonce, self._failure()).SerializeToString()
         return pb.GetRevisionResponse(answer=answer, mac=self._key.seal(Label.REVISION_ANSWER, answer))
 
     @guarded
@@ -80,6 +95,7 @@ class AuthorizationService:
 
     async def _open(self, context: Context, request: Message, label: Label, payload: bytes, mac: bytes) -> None:
         if len(UnknownFieldSet(request)) or not self._key.open(label, payload, mac):
+            self._strangers.saw()
             await abort(context, grpc.StatusCode.UNAUTHENTICATED)
 
     async def _answer(self, context: Context, payload: bytes, deadline: float, *, batch: bool) -> bytes:

@@ -18,7 +18,9 @@ from sallyport.pdp.rule import Rule
 
 Key: TypeAlias = tuple[str, str | None]  # an entity's type and id; (type, None): `is` that type
 ANY: Final[Key] = ("", None)
-LARGE: Final = 128  # policies under one combination of keys that are compiled at load: a request mustn't wait for it
+LARGE: Final = 16  # policies under one combination of keys that are compiled by themselves, at load
+_LONG: Final = 4096  # characters of them; the same: what is joined on a request's way must be compiled in no time
+_ITSELF: Final = frozenset({"Tool", "Server"})  # an action has one of these, so its id is known
 _CHUNK: Final = 1024  # policies in one compiled set
 _HELD: Final = 2048  # policies in sets compiled on demand; one takes about 13 KiB
 _PLANS: Final = 4096
@@ -66,7 +68,7 @@ class Slices:
         for number, rule in enumerate(self.rules):
             self._enter(number, rule)
         for block in self._blocks:
-            if len(block.rules) > LARGE:
+            if len(block.rules) > LARGE or sum(len(self.rules[number].text) for number in block.rules) > _LONG:
                 block.parts = tuple(self._chunks(block.rules))
         self._parts: OrderedDict[tuple[int, ...], Part] = OrderedDict()
         self._weight = 0
@@ -88,11 +90,19 @@ class Slices:
             for block in blocks:
                 yield from block.parts
 
-    def whatever_the_resource(self, keys: Keys) -> tuple[Rule, ...]:
-        """Every policy whose principal and action can match."""
-        plan = self._plan(keys.principal, keys.own_principal, keys.action)
-        found = {number for _, by_resource in plan for block in by_resource.values() for number in block.rules}
-        return tuple(self.rules[number] for number in sorted(found))
+    def whatever_the_resource(self, keys: Keys, types: frozenset[str]) -> tuple[list[Rule], list[Rule]]:
+        """Every policy whose principal and action can match, on some resource of these types.
+
+        First those for all of a type, and for the tool or the server itself; then those for single resources.
+        """
+        wide: list[Rule] = []
+        narrow: list[Rule] = []
+        for _, by_resource in self._plan(keys.principal, keys.own_principal, keys.action):
+            for (kind, identity), block in by_resource.items():
+                if not kind or kind in types:
+                    found = wide if identity is None or kind in _ITSELF else narrow
+                    found += (self.rules[number] for number in block.rules)
+        return wide, narrow
 
     def _enter(self, number: int, rule: Rule) -> None:
         resource = key_of(rule.resource)

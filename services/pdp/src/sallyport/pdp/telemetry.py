@@ -21,6 +21,7 @@ _TRIGGERS: Final = frozenset({"start", "change", "signal", "operator"})
 _SOURCES: Final = frozenset({"grpc", "authzen"})
 _EFFECTS: Final = {effect: effect.name.lower() for effect in Effect}
 _PURPOSES: Final = {purpose: purpose.name.lower() for purpose in Purpose}
+_STATUSES: Final = frozenset({200, 400, 403, 404, 405, 408, 413, 500, 505})
 _OTHER: Final = "other"  # whatever isn't in a closed list
 _UNKNOWN: Final = "unknown"  # an action that isn't in force
 _DECISION_SECONDS: Final = (
@@ -32,8 +33,8 @@ _RELOAD_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 class Metrics:
     """An observer that counts. Durations are in seconds."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot | None]) -> None:
-        """`snapshot` gives what is in force, or None."""
+    def __init__(self, snapshot: Callable[[], Snapshot | None], failure: Callable[[], str] = str) -> None:
+        """`snapshot` gives what is in force, or None; `failure` why nothing can be recorded, or an empty text."""
         self.registry = CollectorRegistry()
         self._snapshot = snapshot
         self._decisions = Counter(
@@ -52,6 +53,9 @@ class Metrics:
             buckets=_DECISION_SECONDS,
             registry=self.registry,
         )
+        self._answers = Counter(
+            "sallyport_pdp_authzen_answers", "Answers over AuthZEN, by HTTP status", ("status",), registry=self.registry
+        )
         self._reloads = Counter(
             "sallyport_pdp_reloads", "Policy sets looked at", ("result", "trigger"), registry=self.registry
         )
@@ -68,7 +72,7 @@ class Metrics:
         self._decision = cache(self._decisions.labels)
         self._taken = cache(self._seconds.labels)
         self._reloaded_at: tuple[float, float] | None = None  # wall clock, monotonic clock
-        self.registry.register(_InForce(snapshot, lambda: self._reloaded_at))
+        self.registry.register(_InForce(snapshot, failure, lambda: self._reloaded_at))
 
     def decided(self, decision: Decision) -> None:
         source = decision.source if decision.source in _SOURCES else _OTHER
@@ -81,6 +85,10 @@ class Metrics:
         for code in errors_of(decision):
             self._errors.labels(code.name).inc()
         self._taken(source).observe(decision.seconds)
+
+    def answered(self, status: int) -> None:
+        """Over AuthZEN; only 200 holds decisions."""
+        self._answers.labels(str(status) if status in _STATUSES else _OTHER).inc()
 
     def reloaded(self, event: Reloaded) -> None:
         trigger = event.trigger if event.trigger in _TRIGGERS else _OTHER
@@ -99,9 +107,12 @@ class _InForce(Collector):
     """What serves, as it is when somebody looks: a gauge that is set at a swap could miss one."""
 
     def __init__(
-        self, snapshot: Callable[[], Snapshot | None], reloaded_at: Callable[[], tuple[float, float] | None]
+        self,
+        snapshot: Callable[[], Snapshot | None],
+        failure: Callable[[], str],
+        reloaded_at: Callable[[], tuple[float, float] | None],
     ) -> None:
-        self._snapshot, self._reloaded_at = snapshot, reloaded_at
+        self._snapshot, self._failure, self._reloaded_at = snapshot, failure, reloaded_at
 
     def collect(self) -> Iterator[Metric]:
         snapshot, at = self._snapshot(), self._reloaded_at()
@@ -109,10 +120,12 @@ class _InForce(Collector):
         if snapshot is not None:
             info.add_metric((snapshot.revision,), 1)
         yield info
-        policies = len(snapshot.policies) if snapshot else 0
+        policies = len(snapshot.room.slices.rules) if snapshot else 0  # a vetted snapshot keeps no others
         yield GaugeMetricFamily("sallyport_pdp_policies", "Policies in force, roles' gates included", policies)
         tools = len(snapshot.catalog.tools) if snapshot else 0
         yield GaugeMetricFamily("sallyport_pdp_tools", "Tools in force", tools)
+        name = "sallyport_pdp_audit_writable"
+        yield GaugeMetricFamily(name, "1: decisions can be recorded; 0: all are denied", int(not self._failure()))
         if at is not None:
             wall, monotonic = at
             name = "sallyport_pdp_last_successful_reload"

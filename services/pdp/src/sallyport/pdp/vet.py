@@ -23,6 +23,8 @@ from sallyport.runtime.mounted_dir import Contents
 from sallyport.runtime.problems import ConfigError, Problem
 
 _ADDRESS_SPACE: Final = 4 << 30
+_LEAST: Final = 128 << 20  # twice what it takes for a small set
+_GROUP: Final = Path("/sys/fs/cgroup")
 _STACK: Final = 4 << 20  # half of what the PDP's threads have: what passes here can't overflow there
 _NICENESS: Final = 10  # the processor belongs to questions first
 
@@ -66,12 +68,25 @@ def _pipes() -> tuple[int, int]:
     return questions, answers
 
 
+def _memory(group: Path = _GROUP) -> int:
+    """Bytes that this process may take for data: most of what its container has left, where one is bounded.
+
+    A container that runs out is ended as a whole, the PDP with it.
+    """
+    try:
+        most, taken = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        return max(_LEAST, (int(most) - int(taken)) * 3 // 4)
+    except (OSError, ValueError):  # no such group, or "max"
+        return _ADDRESS_SPACE
+
+
 def _confine() -> None:
     """No core file (it would hold policies), no files written, bounded memory; first to go if memory is short."""
     for limit, most in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_AS, _ADDRESS_SPACE),
+        (resource.RLIMIT_DATA, _memory()),
         (resource.RLIMIT_STACK, _STACK),
     ):
         soft, hard = resource.getrlimit(limit)

@@ -30,7 +30,7 @@ _CONDITIONAL: Final = Verdict(Effect.CONDITIONAL)
 _HIDDEN: Final = Verdict(Effect.DENY)
 _UNKNOWN: Final = Verdict(Effect.DENY, errors=(ErrorCode.UNKNOWN_ACTION,))
 _REMEMBERED: Final = 32_768  # verdicts, of at most 350 bytes each
-_CONDITIONS: Final = 1024  # that are asked for one answer; further ones may turn out either way
+_CONDITIONS: Final = 256  # that are asked for one answer; further ones may turn out either way
 
 
 class Match(IntEnum):
@@ -99,7 +99,9 @@ def _judged(snapshot: Snapshot, view: View, rules: ActionRules) -> Verdict:
     permitted = granted = False  # by some permit perhaps; by some permit surely
     settled = _judged_by_policies_alone(rules.action)  # nothing may forbid, fail, or be refused before
     asked = 0
-    for rule in snapshot.room.slices.whatever_the_resource(Keys(view.keys, view.own_keys, rules.keys, (), ())):
+    keys = Keys(view.keys, view.own_keys, rules.keys, (), ())
+    wide, narrow = snapshot.room.slices.whatever_the_resource(keys, rules.action.resource_types)
+    for rule in wide:
         scope = min(_principal_match(rule.principal, view), _resource_match(rule.resource, rules.action))
         if scope is Match.NO:
             continue
@@ -111,9 +113,20 @@ def _judged(snapshot: Snapshot, view: View, rules: ActionRules) -> Verdict:
         permitted = permitted or (rule.permits and matched is not Match.NO)
         granted = granted or (rule.permits and matched is Match.YES)
         settled = settled and told.certain and (rule.permits or matched is Match.NO)
-    if not permitted:
+    # On single resources a forbid hides nothing, and one permit is as good as many.
+    if not permitted and not _one_may_permit(snapshot, view, narrow):
         return _HIDDEN
-    return _PERMIT if granted and settled else _CONDITIONAL
+    return _PERMIT if granted and settled and not narrow else _CONDITIONAL
+
+
+def _one_may_permit(snapshot: Snapshot, view: View, rules: Sequence[Rule]) -> bool:
+    asked = 0
+    for rule in rules:
+        if rule.permits and _principal_match(rule.principal, view) is not Match.NO:
+            asked += len(rule.conjuncts)
+            if asked > _CONDITIONS or _told(snapshot, view, rule).match is not Match.NO:
+                return True
+    return False
 
 
 def _hides(rule: Rule) -> bool:
@@ -144,18 +157,17 @@ def _told(snapshot: Snapshot, view: View, rule: Rule) -> _Told:
 
 def _principal_match(scope: pst.PrincipalOrResourceConstraint, view: View) -> Match:
     """Exact: all ancestors of the principal are known."""
-    within = (*view.own_keys, *view.keys)
     match scope:
         case pst.ScopeAny():
             matches = True
         case pst.ScopeEq(pst.EntityUid() as uid):
             matches = (str(uid.type), uid.id) == view.uid
         case pst.ScopeIn(pst.EntityUid() as uid):
-            matches = (str(uid.type), uid.id) in within
+            matches = (str(uid.type), uid.id) in view.within
         case pst.ScopeIs(kind):
             matches = str(kind) == view.uid[0]
         case pst.ScopeIsIn(kind, pst.EntityUid() as uid):
-            matches = str(kind) == view.uid[0] and (str(uid.type), uid.id) in within
+            matches = str(kind) == view.uid[0] and (str(uid.type), uid.id) in view.within
         case _:
             return Match.MAYBE
     return Match.YES if matches else Match.NO

@@ -7,7 +7,8 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -16,8 +17,8 @@ import structlog
 
 from sallyport.pdp.authzen import answer
 from sallyport.pdp.authzen import request as reading
-from sallyport.pdp.authzen.mapping import Unasked, question
-from sallyport.pdp.authzen.request import Batch, Evaluation, Malformed, Semantic
+from sallyport.pdp.authzen.mapping import Questions, Unasked
+from sallyport.pdp.authzen.request import Batch, Evaluation, Malformed
 from sallyport.pdp.authzen.settings import Authzen, Client
 from sallyport.pdp.decider import decide
 from sallyport.pdp.guard import without_values
@@ -32,8 +33,7 @@ EVALUATION: Final = "/access/v1/evaluation"
 EVALUATIONS: Final = "/access/v1/evaluations"
 DISCOVERY: Final = "/.well-known/authzen-configuration"
 _JSON: Final = "application/json"
-# Between two runs the loop gets its turn, so that a batch doesn't hold up the PEP's questions.
-_RUN: Final = 8
+_TURN: Final = 0.003  # seconds; then the loop gets its turn, so that no batch holds up the PEP's questions
 _log: Final = structlog.get_logger()
 
 
@@ -42,6 +42,7 @@ class _Asker:
     """One request: who sent it, and what all its evaluations share."""
 
     client: Client
+    questions: Questions
     snapshot: Snapshot | None  # one for the whole request
     body_sha256: bytes
     traceparent: str
@@ -62,6 +63,7 @@ class Api:
         """`seconds` is the most that judging one request may take."""
         self._settings, self._snapshot, self._observers = settings, snapshot, observers
         self._tracing, self._seconds = tracing, seconds
+        self._turn = asyncio.Lock()  # many batches together take no more of a turn of the loop than one
 
     @property
     def routes(self) -> Routes:
@@ -94,22 +96,27 @@ class Api:
         if (request.header("Content-Type") or "").partition(";")[0].strip().lower() != _JSON:
             raise Refused(400, f"the content type is not {_JSON}")
         body = await request.body()
-        try:
-            batch = read(body)
-        except Malformed as error:
-            raise Refused(400, str(error)) from None
+        async with self._a_turn():
+            batch = _read(read, body)
         traceparent = valid_traceparent(request.header("traceparent") or "")
         digest = hashlib.sha256(body).digest()
         deadline = time.monotonic() + self._seconds
-        asker = _Asker(client, self._snapshot(), digest, traceparent, datetime.now(UTC), deadline)
+        asker = _Asker(client, Questions(client), self._snapshot(), digest, traceparent, datetime.now(UTC), deadline)
         with self._tracing.span("pdp.authzen", traceparent):
             results = await self._judge(asker, batch)
         document = results[0] if batch.single else {"evaluations": results}
         return Answer(200, json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(), _JSON)
 
+    def knows(self, certificate: bytes) -> bool:
+        """Is whoever has this certificate, verified, one who may ask?"""
+        return self._find(certificate) is not None
+
+    def _find(self, certificate: bytes) -> Client | None:
+        return peer_names.find(certificate, self._settings.clients, time.time())
+
     def _client(self, request: Request) -> Client:
         """Before the body is looked at: a stranger with a certificate of our CA is still a stranger."""
-        found = peer_names.find(request.certificate or b"", self._settings.clients, time.time())
+        found = self._find(request.certificate or b"")
         if found is None:
             _log.warning("authzen client refused")
             raise Refused(403, "the client certificate names nobody who may ask here")
@@ -117,16 +124,24 @@ class Api:
 
     async def _judge(self, asker: _Asker, batch: Batch) -> list[dict[str, Any]]:
         results: list[dict[str, Any]] = []
-        for number, item in enumerate(batch.items):
-            if number and number % _RUN == 0:
-                await asyncio.sleep(0)
-            result = self._one(asker, item)
-            results.append(result)
-            if batch.semantic is Semantic.DENY_ON_FIRST_DENY and not result["decision"]:
-                break
-            if batch.semantic is Semantic.PERMIT_ON_FIRST_PERMIT and result["decision"]:
-                break
-        return results
+        items = iter(batch.items)
+        while True:
+            async with self._a_turn() as until:
+                for item in items:
+                    results.append(self._one(asker, item))
+                    if batch.ends_with(results[-1]["decision"]):
+                        return results
+                    if time.monotonic() >= until:
+                        break
+                else:
+                    return results
+
+    @asynccontextmanager
+    async def _a_turn(self) -> AsyncIterator[float]:
+        """Until when one request may hold the loop; the next one's turn is after everybody else's."""
+        async with self._turn:
+            yield time.monotonic() + _TURN
+            await asyncio.sleep(0)
 
     def _one(self, asker: _Asker, item: Evaluation | str) -> dict[str, Any]:
         """Never raises: an evaluation that breaks is a denial, and the rest of the batch goes on."""
@@ -137,7 +152,8 @@ class Api:
         try:
             if isinstance(item, str):
                 raise Unasked(ErrorCode.INVALID_QUESTION, item)  # noqa: TRY301 — one way out for every denial
-            principal, query = question(asker.client, item, decision_id)
+            _check_time(asker)  # before anything of it is read: reading costs, too
+            principal, query = asker.questions.question(item, decision_id)
             verdict = _verdict(asker, principal, query)
         except Unasked as unasked:
             verdict, text = _denied(unasked.code), unasked.text
@@ -156,6 +172,7 @@ class Api:
             question_sha256=asker.body_sha256,
             seconds=time.monotonic() - begun,
             traceparent=asker.traceparent,
+            client=asker.client.name,
         )
         if not self._told(decision):
             verdict, text = _denied(ErrorCode.INTERNAL), ""
@@ -171,9 +188,19 @@ class Api:
         return True
 
 
-def _verdict(asker: _Asker, principal: Principal, query: Query) -> Verdict:
+def _read(read: Callable[[bytes], Batch], body: bytes) -> Batch:
+    try:
+        return read(body)
+    except Malformed as error:
+        raise Refused(400, str(error)) from None
+
+
+def _check_time(asker: _Asker) -> None:
     if time.monotonic() >= asker.deadline:
         raise Unasked(ErrorCode.INTERNAL, "judging took too long")
+
+
+def _verdict(asker: _Asker, principal: Principal, query: Query) -> Verdict:
     snapshot = asker.snapshot
     digest = snapshot.catalog_digest if snapshot else ""
     (verdict,) = decide(snapshot, principal, (query,), Purpose.CALL, catalog_digest=digest, now=asker.now)

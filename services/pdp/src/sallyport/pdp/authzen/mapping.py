@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from json import JSONEncoder
 from typing import Final
 
 from sallyport.authz.v1 import authz_pb2 as pb
-from sallyport.contract.limits import check_question
+from sallyport.contract.limits import MAX_BATCH_QUESTION_BYTES, check_question
 from sallyport.pdp.authzen.request import Entity, Evaluation, Object
 from sallyport.pdp.authzen.settings import Client
 from sallyport.pdp.model import ErrorCode, Json, Principal, Query, Session
-from sallyport.runtime import canonical_json
 
 _CALL_TOOL: Final = "tools/call"  # COAZ names the method; here each tool is an action
 _NO_DIGEST: Final = "0" * 64
+_MAX_INPUTS: Final = 4 * MAX_BATCH_QUESTION_BYTES  # of one request; a shared one counts as often as it is judged
+# Not the canonical form, which for numbers takes eight times as long: only the size is looked at.
+_JSON: Final = JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
 
 
 class Unasked(Exception):
@@ -23,11 +27,60 @@ class Unasked(Exception):
         self.code, self.text = code, text
 
 
-def question(client: Client, evaluation: Evaluation, decision_id: str) -> tuple[Principal, Query]:
-    """Raises Unasked."""
-    principal, query = _principal(client, evaluation), _query(client, evaluation)
-    _check_limits(principal, query, decision_id)
-    return principal, query
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """An object of the request as it is judged; most of a batch's evaluations have one of them in common."""
+
+    source: Object  # held, so that its identity isn't another's
+    value: Object
+    data: bytes
+
+
+class Questions:
+    """Of one request: what its evaluations share is read and written once."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._read: dict[tuple[int, str], _Read] = {}  # by the source's identity, and what is taken of it
+        self._sessions: dict[int, tuple[Object, Session]] = {}
+        self._left = _MAX_INPUTS
+
+    def question(self, evaluation: Evaluation, decision_id: str) -> tuple[Principal, Query]:
+        """Raises Unasked."""
+        principal = _principal(self._client, evaluation)
+        arguments, attributes = self._input(evaluation), self._attributes(evaluation.resource)
+        query = _query(self._client, evaluation, arguments.value, attributes.value, self._session(evaluation.context))
+        self._left -= len(arguments.data)
+        if self._left < 0:
+            raise Unasked(ErrorCode.INVALID_QUESTION, f"the arguments of all evaluations are over {_MAX_INPUTS} bytes")
+        _check_limits(principal, query, decision_id, arguments.data, attributes.data)
+        return principal, query
+
+    def _input(self, evaluation: Evaluation) -> _Read:
+        """The arguments: context.input, or else the action's properties. Policies see what the catalog types of them."""
+        found: Json | Object = evaluation.context.get("input", evaluation.action.properties)
+        if not isinstance(found, dict):
+            raise Unasked(ErrorCode.INVALID_QUESTION, "context.input is not an object")
+        return self._once(found, "", found)
+
+    def _attributes(self, resource: Entity) -> _Read:
+        kind = _kind(self._client, resource)
+        names = self._client.resource_attributes.get(kind, ())
+        believed = {name: resource.properties[name] for name in names if name in resource.properties}
+        return self._once(resource.properties, kind, believed)
+
+    def _session(self, context: Object) -> Session:
+        found = self._sessions.get(id(context))
+        if found is None:
+            found = self._sessions[id(context)] = context, _session(self._client, context)
+        return found[1]
+
+    def _once(self, source: Object, part: str, value: Object) -> _Read:
+        found = self._read.get((id(source), part))
+        if found is None:
+            data = _JSON.encode(value).encode("utf-8")
+            found = self._read[id(source), part] = _Read(source, value, data)
+        return found
 
 
 def _principal(client: Client, evaluation: Evaluation) -> Principal:
@@ -74,54 +127,60 @@ def _texts(properties: Object, name: str) -> tuple[str, ...]:
     return tuple(str(text) for text in listed)
 
 
-def _query(client: Client, evaluation: Evaluation) -> Query:
-    resource = evaluation.resource
-    kind = client.resource_types.get(resource.type, resource.type)
+def _kind(client: Client, resource: Entity) -> str:
+    return client.resource_types.get(resource.type, resource.type)
+
+
+def _query(client: Client, evaluation: Evaluation, arguments: Object, attributes: Object, session: Session) -> Query:
+    resource, kind = evaluation.resource, _kind(client, evaluation.resource)
     called = evaluation.action.id == _CALL_TOOL and kind == "Tool"
-    believed = client.resource_attributes.get(kind, ())
     return Query(
         action=resource.id if called else evaluation.action.id,
         resource_type=kind,
         resource_id=resource.id,
-        resource_attributes={name: resource.properties[name] for name in believed if name in resource.properties},
-        input=_input(evaluation),
-        session=_session(client, evaluation.context),
+        resource_attributes=attributes,
+        input=arguments,
+        session=session,
     )
 
 
-def _input(evaluation: Evaluation) -> Object:
-    """The arguments: context.input, or else the action's properties. Policies see what the catalog types of them."""
-    found: Json = evaluation.context.get("input", dict(evaluation.action.properties))
-    if not isinstance(found, dict):
-        raise Unasked(ErrorCode.INVALID_QUESTION, "context.input is not an object")
-    return found
-
-
 def _session(client: Client, context: Object) -> Session:
+    """What isn't there is unknown; null is there, and no fact: taken for unknown, it would lift a forbid."""
+
     def integer(name: str) -> int | None:
-        value = context.get(name) if name in client.session else None
-        if value is not None and type(value) is not int:
+        if name not in client.session or name not in context:
+            return None
+        value = context[name]
+        if type(value) is not int:
             raise Unasked(ErrorCode.INVALID_QUESTION, f"context.{name} is not an integer")
         return value
 
-    ip = context.get("ip") if "ip" in client.session else None
-    if ip is not None and not isinstance(ip, str):
+    return Session(ip=_ip(client, context), risk=integer("risk"), mfa_age=integer("mfa_age"))
+
+
+def _ip(client: Client, context: Object) -> str | None:
+    if "ip" not in client.session or "ip" not in context:
+        return None
+    ip = context["ip"]
+    if not isinstance(ip, str):
         raise Unasked(ErrorCode.INVALID_QUESTION, "context.ip is not a text")
-    return Session(ip=ip, risk=integer("risk"), mfa_age=integer("mfa_age"))
+    return ip
 
 
-def _check_limits(principal: Principal, query: Query, decision_id: str) -> None:
+def _check_limits(principal: Principal, query: Query, decision_id: str, arguments: bytes, attributes: bytes) -> None:
     """The contract's limits, by the contract's code: what a PEP couldn't ask, nobody can."""
     try:
-        reason = check_question(_as_contract(principal, query, decision_id), batch=False)
+        reason = check_question(_as_contract(principal, query, decision_id, arguments, attributes), batch=False)
     except (ValueError, TypeError):  # a number that no field of the contract holds
         reason = "a value that the contract can't carry"
     if reason is not None:
         raise Unasked(ErrorCode.INVALID_QUESTION, reason)
 
 
-def _as_contract(principal: Principal, query: Query, decision_id: str) -> pb.Question:
-    session, attributes = query.session, query.resource_attributes
+def _as_contract(
+    principal: Principal, query: Query, decision_id: str, arguments: bytes, attributes: bytes
+) -> pb.Question:
+    session = query.session
     return pb.Question(
         decision_id=decision_id,
         purpose=pb.PURPOSE_CALL,
@@ -138,12 +197,8 @@ def _as_contract(principal: Principal, query: Query, decision_id: str) -> pb.Que
         evaluations=[
             pb.Evaluation(
                 action=query.action,
-                resource=pb.Resource(
-                    type=query.resource_type,
-                    id=query.resource_id,
-                    attributes=canonical_json.encode(dict(attributes)) if attributes else b"",
-                ),
-                input=canonical_json.encode(dict(query.input)),
+                resource=pb.Resource(type=query.resource_type, id=query.resource_id, attributes=attributes),
+                input=arguments,
             )
         ],
     )

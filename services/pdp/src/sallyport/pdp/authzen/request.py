@@ -55,6 +55,11 @@ class Batch:
     semantic: Semantic = Semantic.EXECUTE_ALL
     single: bool = False
 
+    def ends_with(self, decision: bool) -> bool:  # noqa: FBT001 — the decision itself
+        """Is this the decision after which nothing more is judged?"""
+        last = {Semantic.DENY_ON_FIRST_DENY: False, Semantic.PERMIT_ON_FIRST_PERMIT: True}
+        return last.get(self.semantic) is decision
+
 
 def single(body: bytes) -> Batch:
     """Raises Malformed."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sallyport.pdp.authzen.api import Api
 from sallyport.pdp.authzen.settings import Authzen
-from sallyport.pdp.http import Limits, Listener
+from sallyport.pdp.http import Answered, Limits, Listener, unheard
 from sallyport.pdp.observer import Observers
 from sallyport.pdp.snapshot import Snapshot
 from sallyport.runtime import tls
@@ -20,6 +20,7 @@ def listener(
     tracing: Tracing,
     *,
     seconds: float,
+    answered: Answered = unheard,
 ) -> Listener:
     """Raises ConfigError where certificate, key or client CA can't be used."""
     context = tls.server_context(settings.tls.certificate, settings.tls.key, settings.tls.client_ca, "required")
@@ -31,4 +32,4 @@ def listener(
         idle_seconds=30.0,  # a gateway keeps its connection: handshakes cost more than decisions
         request_seconds=settings.receive_seconds + seconds + 30.0,
     )
-    return Listener("authzen.listen", api.routes, limits, context)
+    return Listener("authzen.listen", api.routes, limits, context, admits=api.knows, answered=answered)

@@ -6,6 +6,7 @@ is ignored or refused, whatever a request says.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -57,6 +58,10 @@ class Client(PeerName):
     session: tuple[Literal["ip", "risk", "mfa_age"], ...] = ()  # what of context is believed
     obligations: Texts = ()  # kinds that it carries out: `mask` for "mask:email"
 
+    @property
+    def name(self) -> str:
+        return self.spiffe or self.dns or ""
+
     @model_validator(mode="after")
     def _one_way_to_the_agent(self) -> Self:
         if (self.agent is None) == (not self.agents):
@@ -76,8 +81,12 @@ class Authzen(Settings):
 
     @model_validator(mode="after")
     def _each_client_once(self) -> Self:
-        names = [client.spiffe or client.dns or "" for client in self.clients]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"client {twice[0]!r} stands here twice; what it may say would depend on the order")
+        if twice := _twice([client.name for client in self.clients]):
+            raise ValueError(f"client {twice!r} stands here twice; what it may say would depend on the order")
+        if twice := _twice([client.issuer for client in self.clients]):
+            raise ValueError(f"two clients have the issuer {twice!r}; their users of one name would be one person")
         return self
+
+
+def _twice(names: Sequence[str]) -> str | None:
+    return next((name for name in names if names.count(name) > 1), None)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import structlog
 from aiohttp import web
@@ -12,7 +13,12 @@ from aiohttp.abc import AbstractAccessLogger
 
 from sallyport.pdp.http.limits import Limits
 
+Answered: TypeAlias = Callable[[int], None]  # hears the status of every answer
 _log: Final = structlog.get_logger()
+
+
+def unheard(_status: int) -> None:
+    """For a port whose answers nobody counts."""
 
 
 class _Silent(AbstractAccessLogger):
@@ -27,9 +33,17 @@ class _Silent(AbstractAccessLogger):
 
 
 class Connection(web.RequestHandler):
-    __slots__ = ("_deadline", "_gone", "_seconds", "busy", "opened")
+    __slots__ = ("_answered", "_arrived", "_deadline", "_gone", "_seconds", "busy", "opened", "since")
 
-    def __init__(self, manager: web.Server, limits: Limits, gone: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        manager: web.Server,
+        limits: Limits,
+        answered: Answered,
+        arrived: Callable[[], None],
+        gone: Callable[[], None],
+    ) -> None:
+        """`arrived` is called when HTTP takes over, and may abort the connection; `gone` at its end."""
         super().__init__(
             manager,
             loop=asyncio.get_running_loop(),
@@ -41,15 +55,23 @@ class Connection(web.RequestHandler):
             lingering_time=limits.linger_seconds,
             auto_decompress=False,  # a compressed body is refused; nothing here inflates
         )
-        self._seconds, self._gone = limits.request_seconds, gone
+        self._seconds, self._answered, self._arrived, self._gone = limits.request_seconds, answered, arrived, gone
         self._deadline: asyncio.TimerHandle | None = None
         self.opened = False
         self.busy = False  # has given a whole request's head and waits for us
+        self.since = self._loop.time()  # when it began to wait, or we to work
+
+    @property
+    def certificate(self) -> bytes | None:
+        """DER, verified by the TLS layer."""
+        tls = None if self.transport is None else self.transport.get_extra_info("ssl_object")
+        return tls.getpeercert(binary_form=True) if isinstance(tls, ssl.SSLObject) else None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.opened = True
         super().connection_made(transport)
-        self.begin(busy=False)
+        self._begin()
+        self._arrived()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._deadline is not None:
@@ -57,12 +79,27 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
         self._gone()
 
-    def begin(self, *, busy: bool) -> None:
+    def begin(self) -> None:
+        """A request's head is here."""
+        self.busy = True
+        self._begin()
+
+    def _begin(self) -> None:
         """The deadline counts anew. aiohttp's own ends idle connections, but not one that doesn't read its answer."""
         if self._deadline is not None:
             self._deadline.cancel()
-        self.busy = busy
+        self.since = self._loop.time()
         self._deadline = self._loop.call_later(self._seconds, self.abort)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Once the answer is given, the place is free for others; the deadline stays, since a peer may not take it."""
+        self._answered(resp.status)
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self.busy, self.since = False, self._loop.time()
 
     def abort(self) -> None:
         if self.transport is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -50,9 +49,8 @@ class Request:
     @property
     def certificate(self) -> bytes | None:
         """DER, verified by the TLS layer."""
-        transport = self._raw.transport
-        tls = None if transport is None else transport.get_extra_info("ssl_object")
-        return tls.getpeercert(binary_form=True) if isinstance(tls, ssl.SSLObject) else None
+        protocol = self._raw.protocol
+        return protocol.certificate if isinstance(protocol, Connection) else None
 
     def header(self, name: str) -> str | None:
         """Raises Refused where it stands there twice: two readers would take two different ones."""
@@ -90,7 +88,7 @@ def plain(status: int, text: str) -> Answer:
 async def exchange(raw: web.BaseRequest, routes: Routes, limits: Limits) -> web.Response:
     """Never raises but for cancellation; whatever breaks is a 500 that tells nothing."""
     if isinstance(raw.protocol, Connection):
-        raw.protocol.begin(busy=True)
+        raw.protocol.begin()
     try:
         answer = await _answer(raw, routes, limits)
     except Refused as refused:

@@ -18,3 +18,4 @@ class Limits:
     handshake_seconds: float = 5.0
     linger_seconds: float = 0.5  # for a peer to take the last answer before the connection is cut
     connections: int = 64
+    strangers: int = 128  # beside them, those who haven't shown yet that they may ask

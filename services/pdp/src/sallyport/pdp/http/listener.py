@@ -10,13 +10,14 @@ import contextlib
 import functools
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import structlog
 from aiohttp import web
 
-from sallyport.pdp.http.connection import Connection
+from sallyport.pdp.http.connection import Answered, Connection, unheard
 from sallyport.pdp.http.exchange import Routes, exchange
 from sallyport.pdp.http.limits import Limits
 from sallyport.runtime import addresses
@@ -24,17 +25,30 @@ from sallyport.runtime.problems import ConfigError
 
 _BACKLOG: Final = 128
 _ACCEPT_PAUSE: Final = 0.05
+Admits: TypeAlias = Callable[[bytes], bool]  # a verified certificate, DER: is it of one who may ask?
 _log: Final = structlog.get_logger()
 
 
 class Listener:
     """Serves `routes` and nothing else."""
 
-    def __init__(self, name: str, routes: Routes, limits: Limits, tls: ssl.SSLContext | None = None) -> None:
-        """`name` is the setting that holds the address, for who reads the error."""
+    def __init__(
+        self,
+        name: str,
+        routes: Routes,
+        limits: Limits,
+        tls: ssl.SSLContext | None = None,
+        *,
+        admits: Admits | None = None,
+        answered: Answered = unheard,
+    ) -> None:
+        """`name` is the setting that holds the address, for who reads the error. Without `admits` nobody is a stranger."""
         self._name, self._limits, self._tls = name, limits, tls
+        self._admits, self._answered = admits, answered
         self._manager = web.Server(functools.partial(exchange, routes=routes, limits=limits))
-        self._doors: dict[_Door, None] = {}  # oldest first
+        # Two pools: whatever strangers do, nobody who may ask loses a place to them (N26).
+        self._strangers: set[_Door] = set()
+        self._doors: set[_Door] = set()
         self._accepting: asyncio.Task[None] | None = None
 
     async def start(self, address: str) -> str:
@@ -61,7 +75,7 @@ class Listener:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._manager.shutdown(seconds)
-        for door in list(self._doors):
+        for door in (*self._strangers, *self._doors):
             door.cut()
 
     async def _accept(self, listener: socket.socket) -> None:
@@ -69,39 +83,70 @@ class Listener:
         with listener:
             while True:
                 try:
-                    accepted, _ = await loop.sock_accept(listener)
+                    accepted, peer = await loop.sock_accept(listener)
                 except OSError:  # out of descriptors, or a peer that has gone: neither may end the service
                     await asyncio.sleep(_ACCEPT_PAUSE)
                     continue
-                self._enter(accepted)
+                self._enter(accepted, peer[0])
 
-    def _enter(self, accepted: socket.socket) -> None:
-        """A newcomer takes the place of whoever has waited longest without asking; where all are at work, it goes."""
-        if len(self._doors) >= self._limits.connections:
-            silent = next((door for door in self._doors if not door.connection.busy), None)
-            if silent is None:
-                accepted.close()
-                return
-            silent.cut()
-        door = _Door(self._manager, self._limits, self._leave)
-        self._doors[door] = None
-        door.open(accepted, self._tls)
+    def _enter(self, accepted: socket.socket, peer: str) -> None:
+        if not _make_room(self._strangers, self._limits.strangers):
+            accepted.close()
+            return
+        holder = socket.inet_pton(accepted.family, peer)[:8]  # of IPv6 the network: one host has all of its addresses
+        door = _Door(holder, self._leave)
+        door.connection = Connection(
+            self._manager,
+            self._limits,
+            self._answered,
+            arrived=functools.partial(self._arrive, door),
+            gone=functools.partial(self._leave, door),
+        )
+        self._strangers.add(door)
+        door.open(accepted, self._tls, self._limits)
+
+    def _arrive(self, door: _Door) -> None:
+        """Its handshake is done. Who may not ask stays among the strangers, for as long as an answer takes."""
+        if self._admits is not None and not self._admits(door.connection.certificate or b""):
+            return
+        self._strangers.discard(door)
+        if _make_room(self._doors, self._limits.connections):
+            self._doors.add(door)
+        else:
+            door.cut()
 
     def _leave(self, door: _Door) -> None:
-        self._doors.pop(door, None)
+        self._strangers.discard(door)
+        self._doors.discard(door)
+
+
+def _make_room(doors: set[_Door], most: int) -> bool:
+    """A newcomer takes the place of who has waited longest without asking, of the address that holds most places.
+
+    False where all are at work.
+    """
+    if len(doors) < most:
+        return True
+    held = Counter(door.holder for door in doors)
+    waiting = [door for door in doors if not door.connection.busy]
+    longest = min(waiting, key=lambda door: (-held[door.holder], door.connection.since), default=None)
+    if longest is not None:
+        longest.cut()
+    return longest is not None
 
 
 class _Door:
     """One accepted connection: its handshake until HTTP takes over, and its place until it ends."""
 
-    def __init__(self, manager: web.Server, limits: Limits, leave: Callable[[_Door], None]) -> None:
-        self._limits = limits
+    connection: Connection
+
+    def __init__(self, holder: bytes, leave: Callable[[_Door], None]) -> None:
+        self.holder = holder  # the address that has this place
         self._leave = functools.partial(leave, self)
         self._handshake: asyncio.Task[None] | None = None  # the loop alone keeps no strong reference
-        self.connection = Connection(manager, limits, self._leave)
 
-    def open(self, accepted: socket.socket, tls: ssl.SSLContext | None) -> None:
-        self._handshake = asyncio.get_running_loop().create_task(self._shake_hands(accepted, tls))
+    def open(self, accepted: socket.socket, tls: ssl.SSLContext | None, limits: Limits) -> None:
+        self._handshake = asyncio.get_running_loop().create_task(self._shake_hands(accepted, tls, limits))
 
     def cut(self) -> None:
         self._leave()
@@ -109,13 +154,13 @@ class _Door:
             self._handshake.cancel()
         self.connection.abort()
 
-    async def _shake_hands(self, accepted: socket.socket, tls: ssl.SSLContext | None) -> None:
+    async def _shake_hands(self, accepted: socket.socket, tls: ssl.SSLContext | None, limits: Limits) -> None:
         options: dict[str, Any] = {}
         if tls is not None:
             options = {
                 "ssl": tls,
-                "ssl_handshake_timeout": self._limits.handshake_seconds,
-                "ssl_shutdown_timeout": self._limits.linger_seconds,
+                "ssl_handshake_timeout": limits.handshake_seconds,
+                "ssl_shutdown_timeout": limits.linger_seconds,
             }
         # OSError: ssl.SSLError is one, and a peer that leaves in mid-handshake.
         with contextlib.suppress(OSError):

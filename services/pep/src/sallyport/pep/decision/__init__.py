@@ -35,6 +35,8 @@ __all__ = [
 
 SERVER: Final = ("Server", "sallyport")
 TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
+# The PDP's own trouble, and no word of a policy: it couldn't judge or couldn't record.
+BROKEN: Final = frozenset({pb.ERROR_CODE_INTERNAL, pb.ERROR_CODE_NO_POLICIES})
 NO_TOOL: Final = "unknown:tool"  # a colon is outside the alphabet of names
 
 
@@ -101,6 +103,8 @@ class Decider:
         answer = await self._ask(question, deadline, batch=True)
         if not isinstance(answer, pb.Answer):
             return answer
+        if all(_is_broken(result) for result in answer.results):
+            return _undecided(answer)
         may = frozenset(name for name, result in zip(names, answer.results, strict=True) if _may(result))
         return Seen(may, _union(result.reasons for result in answer.results), _errors(answer), answer.revision)
 
@@ -209,6 +213,8 @@ class Decider:
                 return None
             refusal = Refusal(Reason.UNKNOWN_OBLIGATION, f"unknown obligations: {sorted(unknown)}")
             return Denied(refusal, revision=answer.revision)
+        if any(_is_broken(result) for result in answer.results):
+            return _undecided(answer)
         denying = [result for result in answer.results if result.effect != pb.EFFECT_PERMIT or result.errors]
         advice = _union(result.advice for result in denying)
         return Denied(
@@ -217,6 +223,16 @@ class Decider:
             errors=_errors(answer),
             revision=answer.revision,
         )
+
+
+def _is_broken(result: pb.Result) -> bool:
+    return not BROKEN.isdisjoint(result.errors)
+
+
+def _undecided(answer: pb.Answer) -> Denied:
+    """Denied, but by nobody's policy: who calls again later may be permitted."""
+    refusal = Refusal(Reason.NO_DECISION, "the PDP couldn't judge it, or couldn't record it")
+    return Denied(refusal, errors=_errors(answer), revision=answer.revision)
 
 
 def _wanted_scopes(denying: Sequence[pb.Result]) -> tuple[str, ...]:
