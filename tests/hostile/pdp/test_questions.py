@@ -195,6 +195,19 @@ async def test_n15_an_unreadable_or_extended_request_gets_no_decision(tmp_path: 
                 await call(raw, timeout=10)
 
 
+async def test_n26_bytes_that_are_no_message_leave_nothing_in_the_log_and_tell_their_sender_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """gRPC itself would write a traceback for each: whoever is on loopback could fill the disk."""
+    async with running(tmp_path) as pdp:
+        for method in ("Evaluate", "EvaluateBatch", "GetRevision", "GetCatalog"):
+            call: Any = pdp.channel.unary_unary(METHOD + method)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(b"\xff\xff", timeout=10)
+            assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.INVALID_ARGUMENT, "")
+    assert not caplog.records
+
+
 async def test_without_the_hop_key_nobody_learns_anything(tmp_path: Path) -> None:
     payload = question().SerializeToString()
     stranger = HopKey.generate()

@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 import grpc
-import grpc.aio
+from google.protobuf.message import DecodeError
 
-Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+from sallyport.pdp.guard import Context, abort
+
 Method: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 
 
@@ -32,8 +33,8 @@ def handlers(service: str, methods: Methods, seconds: float) -> Any:
         service,
         {
             name: grpc.stream_unary_rpc_method_handler(
-                _within(method, seconds),
-                request_deserializer=request.FromString,
+                # No deserializer: gRPC would log what can't be parsed, and tell its sender why.
+                _within(method, request, seconds),
                 response_serializer=_serialize,
             )
             for name, (method, request) in methods.items()
@@ -41,13 +42,17 @@ def handlers(service: str, methods: Methods, seconds: float) -> Any:
     )
 
 
-def _within(method: Method, seconds: float) -> Callable[[AsyncIterator[Any], Context], Awaitable[Any]]:
-    async def answer(messages: AsyncIterator[Any], context: Context) -> Any:
+def _within(
+    method: Method, request: type[_Message], seconds: float
+) -> Callable[[AsyncIterator[bytes], Context], Awaitable[Any]]:
+    async def answer(messages: AsyncIterator[bytes], context: Context) -> Any:
         try:
             async with asyncio.timeout(seconds):
-                message = await anext(messages)
+                message = request.FromString(await anext(messages))
         except (TimeoutError, StopAsyncIteration):
-            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED)
+            await abort(context, grpc.StatusCode.DEADLINE_EXCEEDED)
+        except DecodeError:
+            await abort(context, grpc.StatusCode.INVALID_ARGUMENT)
         return await method(message, context)
 
     return answer
