@@ -236,7 +236,7 @@ async def test_what_the_evaluations_of_a_batch_share_is_written_once(
 
 async def test_the_arguments_of_a_whole_batch_have_a_cap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = {"record": "record-1", "more": "x" * 300}
-    monkeypatch.setattr(mapping, "_MAX_INPUTS", 1000)
+    monkeypatch.setattr(mapping, "_MAX_INPUTS", 800)
     async with serving(tmp_path) as pdp:
         found = await pdp.batch({**YES, "context": {"input": shared}, "evaluations": [{}] * 5})
     assert [item["decision"] for item in found] == [True, True, False, False, False]

@@ -221,10 +221,8 @@ async def test_an_owner_rule_takes_a_gateways_user_for_the_owner_and_a_policy_ca
 ) -> None:
     async with serving(tmp_path) as pdp:
         assert await pdp.decision(evaluation("alice", "write")) is True
-    told = (
-        b'@id("not_the_gateways") forbid (principal, action, resource) when {'
-        b' principal.user == User::"[\\"gateway\\",\\"alice\\"]" };'
-    )
+    told = rb"""@id("not_the_gateways") forbid (principal, action, resource)
+        when { principal.user == User::"[\"gateway\",\"alice\"]" };"""
     contents = mounted_dir.read(RECORDS)
     held = load(replace(contents, files={**contents.files, "own.cedar": told}))
     async with serving(tmp_path, held=held) as pdp:

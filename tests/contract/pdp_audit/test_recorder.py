@@ -13,7 +13,7 @@ import pytest
 from sallyport.audit.masker import Masker
 from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.pdp import recorder as room
-from sallyport.pdp.model import Effect, Json, Principal, Purpose, Query, Verdict
+from sallyport.pdp.model import Effect, Json, Principal, Purpose, Query, Session, Verdict
 from sallyport.pdp.observer import Decision, Reloaded
 from sallyport.pdp.recorder import Recorder, open_stream
 from sallyport.pdp.settings import Audit
@@ -142,6 +142,72 @@ async def test_what_another_gateway_asks_is_cut_and_cleaned_and_recorded(home: H
     assert "request_hmac" not in cut
     assert shown["shown"] == 500
     assert unread["effect"] == "deny", "no verdict is no permit"
+
+
+def widest(fill: str) -> Decision:
+    """As much as the contract lets anybody say, all of it `fill`."""
+
+    def text(most: int) -> str:
+        return fill * (most // len(fill.encode()))
+
+    def numbered(count: int, most: int) -> tuple[str, ...]:
+        return tuple(f"{number:04d}{text(most - 4)}" for number in range(count))
+
+    who = {"user_id": text(256), "agent_id": text(256), "org": text(128)}
+    principal = Principal(text(128), **who, roles=numbered(64, 128), scopes=numbered(64, 128))
+    session = Session(ip=fill * 45, risk=2**63 - 1, mfa_age=2**63 - 1, call_count=2**63 - 1)
+    actions, ids = numbered(64, 128), numbered(64, 4096)
+    queries = tuple(Query(action, "File", name, {}, {}, session) for action, name in zip(actions, ids, strict=True))
+    verdicts = tuple(Verdict(Effect.PERMIT, numbered(256, 256), (), numbered(16, 256)) for _ in queries)
+    return decision(
+        source="grpc", client=text(256), principal=principal, queries=queries, verdicts=verdicts, decision_id="a" * 32
+    )
+
+
+FILLS = ("\x00", "\x1b", "\x7f", "\x85", '"', "\\", "\u202e", "\u20ac", "\U0001f600", "\ud800", "x")
+
+
+@pytest.mark.parametrize("fill", FILLS)
+async def test_whatever_the_contract_lets_anybody_say_fits_into_one_record(
+    home: Home, tmp_path: Path, fill: str
+) -> None:
+    """A decision that can't be recorded is denied and counted as lost; no stranger's text may bring that about."""
+    async with recording(home, tmp_path) as made:
+        told = widest(fill) if fill != "\ud800" else decision(principal=Principal(fill, fill, fill, fill, (fill,), (fill,)))
+        made.recorder.decided(told)
+        made.recorder.decided(decision(principal=told.principal, purpose=Purpose.VISIBILITY))
+    line, shown = made.lines()
+    assert home.verify().exit_code == 0
+    assert not made.lines("gap")
+    assert told.principal is not None
+    assert (len(line["roles"]), len(line["scopes"])) == (len(told.principal.roles), len(told.principal.scopes))
+    assert line["roles"] == shown["roles"]
+    data = segment(home.audit / made.writer.stream).read_text()
+    assert len(data.splitlines()) == data.count("\n")
+    assert not {"\x1b", "\x00", "\x7f", "\x85", "\u202e"} & set(data)
+
+
+async def test_what_the_policies_saw_of_the_caller_and_the_session_is_recorded(home: Home, tmp_path: Path) -> None:
+    seen = Principal("laptop", "alice", "coding-bot", "acme", ("developer",), ("files:read",))
+    asked = Query("read_file", "File", "a", {}, {}, Session(ip="10.1.2.3", mfa_age=0, call_count=2**60))
+    async with recording(home, tmp_path) as made:
+        made.recorder.decided(decision(principal=seen, queries=(asked,), verdicts=(Verdict(Effect.PERMIT),)))
+    (line,) = made.lines()
+    assert (line["roles"], line["scopes"]) == (["developer"], ["files:read"])
+    assert line["session"] == {"ip": "10.1.2.3", "mfa_age": 0, "call_count": str(2**60)}
+
+
+async def test_the_gateway_that_asked_stands_in_the_record_and_the_pep_needs_no_name(
+    home: Home, tmp_path: Path
+) -> None:
+    async with recording(home, tmp_path) as made:
+        made.recorder.decided(decision(client="spiffe://example.org/gateway"))
+        made.recorder.decided(decision(client=HOSTILE * 100))
+        made.recorder.decided(decision(source="grpc"))
+    named, hostile, pep = made.lines()
+    assert named["client"] == "spiffe://example.org/gateway"
+    assert len(hostile["client"]) == 256
+    assert "client" not in pep
 
 
 async def test_a_reload_is_recorded_with_what_is_wrong_as_far_as_it_fits(home: Home, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ async def test_n27_a_disk_that_hangs_is_no_disk_after_a_moment(home: Home, tmp_p
     async with recording(home, tmp_path, Hurried, fsync=stuck.flush) as made:
         try:
             assert await permitted(made)
-            until(lambda: made.recorder._oldest is None or made.recorder._oldest.done())
+            until(lambda: all(written.done() for _, written in made.recorder._waiting))
             stuck.go.clear()
             assert await permitted(made), "one group commit is no outage"
             Hurried.now += 1.0
@@ -126,6 +126,51 @@ async def test_n27_a_disk_that_hangs_is_no_disk_after_a_moment(home: Home, tmp_p
             stuck.go.set()
         await recovers(made)
     assert made.lines("gap")[0]["lost"] == {"decision": 2}
+
+
+class Stepped:
+    """Once slow, each flush comes back when it is let go, and no sooner."""
+
+    def __init__(self) -> None:
+        self.slow = False
+        self.entered, self.go = threading.Semaphore(0), threading.Semaphore(0)
+
+    def flush(self, _: int) -> None:
+        if self.slow:
+            self.entered.release()
+            self.go.acquire(timeout=30)
+
+    def fast(self) -> None:
+        self.slow = False
+        self.go.release(100)
+
+
+async def test_n27_what_comes_during_a_slow_flush_is_no_younger_for_the_flush_before(
+    home: Home, tmp_path: Path
+) -> None:
+    """Flushes of 0.7 s, none of them late by itself: what waits for the second one was answered during the first."""
+    disk = Stepped()
+    Hurried.now = 0.0
+    async with recording(home, tmp_path, Hurried, fsync=disk.flush) as made:
+        disk.slow = True
+        try:
+            made.recorder.decided(decision())
+            assert disk.entered.acquire(timeout=10)
+            Hurried.now = 0.1
+            made.recorder.decided(decision())
+            Hurried.now = 0.7
+            disk.go.release()
+            assert disk.entered.acquire(timeout=10), "the second flush holds the second record"
+            made.recorder.decided(decision())
+            Hurried.now = 0.95
+            with pytest.raises(AuditUnavailable, match="waits for the disk"):
+                made.recorder.decided(decision())
+            assert made.recorder.failure()
+        finally:
+            disk.fast()
+        await recovers(made)
+        assert not made.recorder.failure()
+    assert sum(line["lost"]["decision"] for line in made.lines("gap")) >= 1
 
 
 async def test_n27_a_queue_that_is_full_denies(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

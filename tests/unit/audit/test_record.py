@@ -92,7 +92,7 @@ def test_a_record_that_is_too_long_or_too_deep_is_refused() -> None:
     deep: Any = "x"
     for _ in range(20):
         deep = [deep]
-    for value in (deep, "x" * record.MAX_FIELDS):
+    for value in (deep, "x" * record.MAX_FIELDS, "\U0001f600" * (record.MAX_FIELDS // 4)):
         with pytest.raises(RecordRefused):
             line_of("policy", {"x": value})
 

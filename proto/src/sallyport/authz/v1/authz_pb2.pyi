@@ -484,7 +484,7 @@ class Session(_message.Message):
     mfa_age: _builtins.int
     """seconds since the user's last multi-factor authentication, not negative"""
     call_count: _builtins.int
-    """tool calls of this compound identity permitted within the last hour, this one not"""
+    """tool calls of this compound identity permitted within the last hour or being judged"""
     def __init__(
         self,
         *,

@@ -6,16 +6,17 @@ second of one stream's end, or as many records as a signed gap counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from sallyport.audit.pairing import Finding
+from sallyport.audit.pairing import NOT_RUN, Finding
 from sallyport.audit.report import State
-from sallyport.audit.witnesses import Gap, Side, Stream
+from sallyport.audit.witnesses import Account, Gap, Side, Stream
 
 UNSETTLED: Final = "unsettled"
 LOST: Final = "lost"
+_UNWRITABLE: Final = "audit_unavailable"
 SPAN: Final = 1.0  # seconds of a dead stream's end that nobody signed and that may be gone
 
 
@@ -38,6 +39,25 @@ def explain(
     for gap in gaps:
         left = _stated(left, gap)
     return left
+
+
+def accused(findings: Iterable[Finding], accounts: Mapping[str, Account], gaps: Sequence[Gap]) -> list[Finding]:
+    """The same: who says that a permitted call failed for want of a record must have a gap that says so too."""
+    ours = [gap for gap in gaps if gap.side is Side.PEP]
+    return [
+        replace(one, why="", what="the PDP permitted it, and no gap says that the PEP couldn't record it")
+        if one.why == NOT_RUN and _unwritable(accounts[one.decision_id]) and not any(_during(one, gap) for gap in ours)
+        else one
+        for one in findings
+    ]
+
+
+def _unwritable(account: Account) -> bool:
+    return any(told.reason == _UNWRITABLE for told in account.told)
+
+
+def _during(finding: Finding, gap: Gap) -> bool:
+    return gap.begin - SPAN <= finding.time <= gap.end + SPAN
 
 
 def _still_written(findings: Sequence[Finding], one: Written, began: float) -> list[Finding]:
@@ -69,7 +89,7 @@ def _stated(findings: Sequence[Finding], gap: Gap) -> list[Finding]:
     explained: list[Finding] = []
     decisions: set[str] = set()
     for finding in findings:
-        within = gap.begin - SPAN <= finding.time <= gap.end + SPAN and _lacks(finding, gap.side)
+        within = _during(finding, gap) and _lacks(finding, gap.side)
         if within and (finding.decision_id in decisions or len(decisions) < gap.lost):
             decisions.add(finding.decision_id)
             explained.append(finding.explained(LOST))

@@ -11,10 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sallyport.audit.witnesses import MISMATCH, Account, Said, Side
+from sallyport.audit.witnesses import CALL, MISMATCH, Account, Said, Side
 
 UNASKABLE: Final = "unknown:tool"  # how the PEP asks for a name that no tool can have
 ARGUMENTS: Final = "the arguments aren't the same"
+NOT_RUN: Final = "permitted_not_run"  # the PDP permitted it; that it didn't run is the PEP's word alone
+_LISTING: Final = "tools/list"
 _BROKEN: Final = "ERROR_CODE_INTERNAL"  # the PDP couldn't judge, or couldn't record; either is a denial
 _NO: Final = frozenset({"denied", "insufficient_scope", "unknown_tool", "unknown_obligation"})  # they quote the PDP
 _SEEN: Final = frozenset({"invalid_arguments"})  # refusals of a tool that the PDP called visible
@@ -23,6 +25,7 @@ _ANY_TIME: Final = frozenset({"no_decision", "internal", "cancelled", "audit_una
 _UNRESOLVED: Final = "unresolved: "
 _TOOLS_SHOWN: Final = re.compile(r"(\d{1,9}) tools shown", re.ASCII)
 _VISIBILITY, _CALL = "visibility", "call"
+_ANOTHER: Final = "the visibility of another tool was asked for"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +58,33 @@ def judge(decision_id: str, account: Account) -> Iterator[Finding]:
         yield finding(decision_id, told[-1], Side.PEP, f"{len(told)} records of one decision")
     else:
         settled = _settled(account.decisions)
-        for side, what, missing in (*_said_of(told[0], settled), *_extra(account)):
+        faults = [*_named(account), *_formed(told[0]), *_said_of(told[0], settled), *_extra(account)]
+        for side, what, missing in faults:
             yield finding(decision_id, told[0], side, what, missing=missing)
+        if not faults and told[0].kind == "refusal" and any(map(_permits, settled)):
+            what = f"the PDP permitted it, and that it didn't run ({told[0].reason}) only the PEP says"
+            yield finding(decision_id, told[0], Side.PEP, what).explained(NOT_RUN)
 
 
 Fault = tuple[Side, str, bool]
 
 
+def _named(account: Account) -> Iterator[Fault]:
+    for side, said in ((Side.PEP, account.told), (Side.PDP, account.decisions)):
+        if not all(one.named for one in said):
+            yield side, "the compound_id isn't its user via its agent", False
+
+
+def _formed(told: Said) -> Iterator[Fault]:
+    """A tool comes with one method alone; and what is neither a call nor a listing is never permitted."""
+    if told.tool and told.method != CALL:
+        yield Side.PEP, f"it names a tool, but its method is {told.method or 'missing'}", False
+    elif told.kind == "intent" and not told.tool and told.method != _LISTING:
+        yield Side.PEP, "it is neither the call of a tool nor a listing", False
+
+
 def _said_of(told: Said, settled: Sequence[Said]) -> Iterator[Fault]:
-    strangers = [one for one in settled if one.who is not None and one.who != told.who]
+    strangers = [one for one in settled if one.who != told.who and (one.who is not None or one.purpose)]
     if strangers:
         yield _differ(f"the PDP judged another caller: {' '.join(strangers[0].who or ())}")
     elif told.kind == "intent":
@@ -72,7 +93,9 @@ def _said_of(told: Said, settled: Sequence[Said]) -> Iterator[Fault]:
         yield from _denial(told, settled)
     elif told.reason in _SEEN:
         yield from _unfit(told, settled)
-    elif told.reason not in _ANY_TIME and settled:
+    elif told.reason in _ANY_TIME:
+        yield from _whenever(told, settled)
+    elif settled:
         yield _differ(f"refused as {told.reason}, which comes before any question, but the PDP was asked")
 
 
@@ -84,19 +107,40 @@ def _intent(told: Said, settled: Sequence[Said]) -> Iterator[Fault]:
             return  # said once is enough
     elif len(calls) > 1:
         yield _differ(f"{len(calls)} decisions about one call")
-    elif calls[0].effect != "permit" or calls[0].errors:
+    elif not _permits(calls[0]):
         yield _differ("the PDP denied what the PEP let happen")
     else:
         yield from _same(told, calls[0], ("revision", "actions", "reasons"))
-        yield from _same(told, calls[0], ("resources",) if told.is_call else ())
-        if told.request and calls[0].request and told.request != calls[0].request:
-            yield _differ(ARGUMENTS)
+        yield from _bound(told, calls[0]) if told.is_call else ()
     yield from _visible(told, seen, shown=True)
+
+
+def _bound(told: Said, decided: Said) -> Iterator[Fault]:
+    """Each call is bound to its resources and arguments by both, so that silence can't pass for agreement."""
+    yield from _same(told, decided, ("resources",))
+    for side, said in ((Side.PEP, told), (Side.PDP, decided)):
+        if not said.request:
+            yield side, "no request_hmac binds the arguments", False
+    if told.request and decided.request and told.request != decided.request:
+        yield _differ(ARGUMENTS)
+
+
+def _whenever(told: Said, settled: Sequence[Said]) -> Iterator[Fault]:
+    """Whatever was asked so far; but about this, once, and of the revision that the PEP quotes."""
+    calls, seen = _of(settled, _CALL), _of(settled, _VISIBILITY)
+    if len(calls) > 1:
+        yield _differ(f"{len(calls)} decisions about one call")
+    elif calls:
+        yield from _same(told, calls[0], ("revision", "actions") if told.revision else ("actions",))
+    if told.is_call and any(one.actions not in {told.actions, (UNASKABLE,)} for one in seen):
+        yield _differ(_ANOTHER)
 
 
 def _denial(told: Said, settled: Sequence[Said]) -> Iterator[Fault]:
     if _BROKEN in told.errors or any(not one.purpose for one in settled):
-        return  # the PDP couldn't judge it, or couldn't read it; that it denied is all there is
+        # The PDP couldn't judge it, or couldn't read or record it; that it denied is all there is.
+        yield from _whenever(told, settled)
+        return
     calls, seen = _of(settled, _CALL), _of(settled, _VISIBILITY)
     hidden = told.is_call and not calls and any(not one.shown for one in seen)
     if len(calls) > 1:
@@ -132,7 +176,7 @@ def _visible(told: Said, seen: Sequence[Said], *, shown: bool) -> Iterator[Fault
         yield _differ(f"{len(seen)} decisions about one visibility")
     elif told.is_call:
         if seen[0].actions not in {told.actions, (UNASKABLE,)}:
-            yield _differ("the visibility of another tool was asked for")
+            yield _differ(_ANOTHER)
         elif bool(seen[0].shown) is not shown:
             yield _differ("what the PDP hid, the PEP let through" if shown else "what the PDP showed, the PEP hid")
 
@@ -156,6 +200,10 @@ def _settled(decisions: Sequence[Said]) -> Sequence[Said]:
     """The attempt that counts: what came before another catalog was named was asked once more."""
     turned = max((number for number, one in enumerate(decisions) if MISMATCH in one.errors), default=-1)
     return decisions[turned + 1 :]
+
+
+def _permits(decided: Said) -> bool:
+    return decided.purpose == _CALL and decided.effect == "permit" and not decided.errors
 
 
 def _of(decisions: Sequence[Said], purpose: str) -> list[Said]:

@@ -3,7 +3,8 @@
     python -m sallyport.audit reconcile DIR… [--since TIME] [--keys FILE|DIR]… [--checkpoint FILE] [--format table|json]
 
 The streams are verified first, and what doesn't verify isn't vouched for. Exit: 0 reconciled, 1 usage or unreadable,
-2 tampered, 3 torn or unclosed though what is there agrees, 4 a stream missing, 5 they don't reconcile.
+2 tampered, 3 torn or unclosed though what is there agrees, 4 a stream missing, 5 they don't reconcile, 6 nothing to
+compare.
 """
 
 from __future__ import annotations
@@ -12,23 +13,38 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import time
 from typing import Any, Final
 
-from sallyport.audit.absences import LOST, UNSETTLED, Written, explain
+from sallyport.audit.absences import LOST, UNSETTLED, Written, accused, explain
 from sallyport.audit.errors import KeyRefused
-from sallyport.audit.pairing import ARGUMENTS, Finding, finding, judge
-from sallyport.audit.record import timestamp
-from sallyport.audit.report import BROKEN_OFF, MISSING, TAMPERED, UNRECONCILED, USAGE, WHOLE, Report, State, plain
-from sallyport.audit.verify import CheckpointRefused, verify
+from sallyport.audit.pairing import ARGUMENTS, NOT_RUN, Finding, finding, judge
+from sallyport.audit.record import Record, timestamp
+from sallyport.audit.report import (
+    BROKEN_OFF,
+    MISSING,
+    NOTHING,
+    TAMPERED,
+    UNRECONCILED,
+    USAGE,
+    WHOLE,
+    Report,
+    State,
+    plain,
+)
+from sallyport.audit.verify import CheckpointRefused, locate, verify
 from sallyport.audit.witnesses import Account, Side, Witnesses, seconds
 
 _EARLIEST: Final = "1970-01-01T00:00:00.000000Z"
 _HEAD: Final = ("STATUS", "DECISION ID", "TIME", "SIDE", "WHO", "ACTION", "WHAT")
 _KEYS_DIFFER: Final = "no arguments could be compared: the PEP and the PDP have different masking keys"
+
+
+class CopiesDiffer(ValueError):
+    """One stream stands in two of the directories, and not alike: only who asks knows which of them is meant."""
 
 
 @dataclass(slots=True)
@@ -40,6 +56,7 @@ class Reconciliation:
     counts: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    compared: int = 0  # decisions that either side told of
 
     @property
     def alarms(self) -> list[Finding]:
@@ -55,7 +72,9 @@ class Reconciliation:
             return MISSING
         if self.alarms:
             return UNRECONCILED
-        return BROKEN_OFF if BROKEN_OFF in codes else WHOLE
+        if BROKEN_OFF in codes:
+            return BROKEN_OFF
+        return WHOLE if self.compared else NOTHING
 
     @property
     def verdict(self) -> str:
@@ -65,6 +84,7 @@ class Reconciliation:
             MISSING: "a stream is missing: nothing is vouched for",
             BROKEN_OFF: "what is there reconciles, but a stream is torn or unclosed",
             UNRECONCILED: "NOT RECONCILED",
+            NOTHING: "nothing to compare: neither side recorded a decision of that time",
         }[self.exit_code]
 
     @property
@@ -81,10 +101,11 @@ def reconcile(
     since: float = 0.0,
     now: float | None = None,
 ) -> Reconciliation:
-    """Raises KeyRefused, CheckpointRefused or OSError where verifying can't even begin."""
+    """Raises KeyRefused, CheckpointRefused, CopiesDiffer or OSError where verifying can't even begin."""
     began = time() if now is None else now
     witnesses = Witnesses(since)
-    reports = [verify(path, keys, checkpoint, now=now, heard=witnesses.hear) for path in paths]
+    reports = [verify(path, keys, checkpoint, now=now, heard=_once(witnesses)) for path in _distinct(paths)]
+    _require_alike(reports)
     result = Reconciliation(reports)
     found = [Written(name, one, _states(reports)[name]) for name, one in witnesses.streams.items()]
     for side in Side:
@@ -95,14 +116,38 @@ def reconcile(
     return result
 
 
+def _distinct(paths: Iterable[Path]) -> list[Path]:
+    """DIR and DIR/audit are one place."""
+    return list({locate(path)[0].resolve(): path for path in paths}.values())
+
+
+def _once(witnesses: Witnesses) -> Callable[[Record], None]:
+    """A stream that another directory held already is verified again, and not heard again."""
+    known = frozenset(witnesses.streams)
+
+    def hear(line: Record) -> None:
+        if line["stream"] not in known:
+            witnesses.hear(line)
+
+    return hear
+
+
+def _require_alike(reports: Sequence[Report]) -> None:
+    heads: dict[str, str] = {}
+    for one in (one for report in reports for one in report.streams):
+        if heads.setdefault(one.stream, one.head) != one.head:
+            raise CopiesDiffer(f"{one.stream} is there twice, and not alike: name only the directory that is meant")
+
+
 def _compare(result: Reconciliation, heard: Witnesses, found: Sequence[Written], since: float, began: float) -> None:
     accounts = {name: one for name, one in heard.accounts.items() if one.latest >= since}
+    result.compared = len(accounts)
     findings = [found for name, one in accounts.items() for found in judge(name, one)]
     if not _masked_alike(accounts) and any(one.what == ARGUMENTS for one in findings):
         findings = [one for one in findings if one.what != ARGUMENTS]
         result.notes.append(_KEYS_DIFFER)
     findings += [*_without_outcome(accounts, found), *_without_policy(accounts, heard)]
-    result.findings = explain(findings, found, heard.gaps, began)
+    result.findings = explain(accused(findings, accounts, heard.gaps), found, heard.gaps, began)
     result.counts = _counts(result, accounts, heard.others)
 
 
@@ -156,13 +201,15 @@ def _counts(result: Reconciliation, accounts: Mapping[str, Account], others: Cou
         "mismatched": whys[""],
         UNSETTLED: whys[UNSETTLED],
         LOST: whys[LOST],
+        NOT_RUN: whys[NOT_RUN],
         "undecided": sum(not one.decisions and name not in concerned for name, one in accounts.items()),
         **{f"source_{name}": count for name, count in sorted(others.items())},
     }
 
 
 def _states(reports: Sequence[Report]) -> dict[str, State]:
-    return {one.stream: one.state for report in reports for one in report.streams}
+    """Of copies the first, as it was heard: away from its place, an unclosed stream looks as if nobody wrote it."""
+    return {one.stream: one.state for report in reversed(reports) for one in report.streams}
 
 
 def lines(result: Reconciliation) -> Iterator[str]:
@@ -191,8 +238,8 @@ def as_json(result: Reconciliation) -> str:
 
 
 def _cells(one: Finding) -> tuple[str, ...]:
-    side = f"{one.side.upper()} lacks" if one.missing else "both differ"
-    return (one.why or "MISMATCH", one.decision_id, _time(one), side, one.who, one.action, one.what)
+    side = f"{one.side.upper()} lacks" if one.missing else "PEP alone" if one.why == NOT_RUN else "both differ"
+    return (one.why.replace("_", " ") or "MISMATCH", one.decision_id, _time(one), side, one.who, one.action, one.what)
 
 
 def _time(one: Finding) -> str:
@@ -232,7 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE if ending.code else 0
     try:
         result = reconcile(options.directory, options.keys, options.checkpoint, since=options.since)
-    except (KeyRefused, CheckpointRefused, OSError) as error:
+    except (KeyRefused, CheckpointRefused, CopiesDiffer, OSError) as error:
         sys.stderr.write(f"audit reconcile: {error}\n")
         return USAGE
     told = [as_json(result)] if options.format == "json" else lines(result)

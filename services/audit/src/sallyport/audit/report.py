@@ -9,7 +9,7 @@ from typing import Final
 
 from sallyport.audit.record import Record, clean, escape
 
-WHOLE, USAGE, TAMPERED, BROKEN_OFF, MISSING, UNRECONCILED = 0, 1, 2, 3, 4, 5
+WHOLE, USAGE, TAMPERED, BROKEN_OFF, MISSING, UNRECONCILED, NOTHING = 0, 1, 2, 3, 4, 5, 6
 
 
 class State(StrEnum):

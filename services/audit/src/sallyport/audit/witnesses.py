@@ -16,7 +16,7 @@ from sallyport.audit.stream import service_of
 CONTRACT: Final = "grpc"  # the source of the PEP's own questions; all others have no PEP beside them
 MISMATCH: Final = "ERROR_CODE_CATALOG_MISMATCH"
 _BEFORE: Final = 10.0  # seconds read before `since`: the two sides write of one decision within two
-_CALL: Final = "tools/call"
+CALL: Final = "tools/call"
 _WHO: Final = ("issuer", "user", "agent", "org")
 
 
@@ -46,7 +46,14 @@ class Said:
     obligations: bool = False
     reason: str = ""  # of a refusal
     detail: str = ""
-    is_call: bool = False  # of a tool, as the PEP says
+    method: str = ""  # as the PEP says
+    tool: str = ""
+    named: bool = True  # the compound_id is its user's and its agent's
+
+    @property
+    def is_call(self) -> bool:
+        """By the tool above all: whoever could call a call something else would have nothing of it compared."""
+        return bool(self.tool) or self.method == CALL
 
 
 @dataclass(slots=True)
@@ -153,13 +160,13 @@ def seconds(time: str) -> float:
 
 
 def _said(line: Record, at: float) -> Said:
-    tool = _text(line.get("tool"))
+    tool, method = _text(line.get("tool")), _text(line.get("method"))
     return Said(
         stream=line["stream"],
         kind=line["kind"],
         time=at,
         who=tuple(_text(line.get(name)) for name in _WHO) if "issuer" in line else None,
-        actions=_texts(line, "actions") or (tool or _text(line.get("method")),),
+        actions=_texts(line, "actions") or (tool or method,),
         resources=_texts(line, "resources"),
         revision=_text(line.get("revision")),
         reasons=_texts(line, "reasons"),
@@ -172,7 +179,9 @@ def _said(line: Record, at: float) -> Said:
         obligations=bool(line.get("obligations")),
         reason=_text(line.get("reason")),
         detail=_text(line.get("detail")),
-        is_call=line.get("method") == _CALL,
+        method=method,
+        tool=tool,
+        named="issuer" not in line or line.get("compound_id") == f"{line.get('user')} via {line.get('agent')}",
     )
 
 

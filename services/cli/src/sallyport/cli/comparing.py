@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from sallyport.cli.recorded import Given, Recorded, rebuild
+from sallyport.contract.catalog import Catalog
+from sallyport.pdp import agents, base_schema, resources, roles
 from sallyport.pdp.decider import decide
 from sallyport.pdp.findings.parts import Parts
+from sallyport.pdp.load import CATALOG
 from sallyport.pdp.model import Effect, Purpose, Verdict
 from sallyport.pdp.policy import Policy
 from sallyport.pdp.policy_tests.model import Question
@@ -116,15 +120,38 @@ def why(verdict: Verdict) -> str:
 
 
 def differences(old: Parts, new: Parts) -> Iterator[str]:
-    """In short: names of what was added, removed and changed, kind by kind."""
-    yield from _changes("tools", _by_name(old.snapshot.catalog.tools), _by_name(new.snapshot.catalog.tools))
-    yield from _changes("roles", old.roles, new.roles)
-    yield from _changes("agents", old.agents, new.agents)
-    yield from _changes("orgs", dict.fromkeys(old.resources.orgs), dict.fromkeys(new.resources.orgs))
-    yield from _changes("resources", _entries(old), _entries(new))
+    """In short: names of what was added, removed and changed, kind by kind; comments and tests are no difference."""
+    for file, kinds in _said(old, new).items():
+        told = [line for kind, (was, is_) in kinds.items() for line in _changes(kind, was, is_)]
+        yield from told
+        # What no kind above takes in, such as the order of tools, isn't passed over.
+        if not told and file in old.documents and _json(_value(old, file)) != _json(_value(new, file)):
+            yield f"{file}: changed"
     yield from _changes("policies", _policies(old), _policies(new))
-    if old.base.text != new.base.text:
-        yield "base.cedarschema: changed"
+
+
+_Kinds: TypeAlias = Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]
+
+
+def _said(old: Parts, new: Parts) -> Mapping[str, _Kinds]:
+    """By file and kind, what each set says under which name."""
+    catalogs, orgs = (old.snapshot.catalog, new.snapshot.catalog), (old.resources.orgs, new.resources.orgs)
+    return {
+        CATALOG: {
+            "tools": (_tools(catalogs[0]), _tools(catalogs[1])),
+            "upstreams": (catalogs[0].upstreams, catalogs[1].upstreams),
+        },
+        roles.FILE: {"roles": (old.roles, new.roles)},
+        agents.FILE: {"agents": (old.agents, new.agents)},
+        resources.FILE: {
+            "orgs": (dict.fromkeys(orgs[0]), dict.fromkeys(orgs[1])),
+            "resources": (_entries(old), _entries(new)),
+        },
+        base_schema.FILE: {
+            "types": (old.base.resources, new.base.resources),
+            "facts of the session": (old.base.session.fields, new.base.session.fields),
+        },
+    }
 
 
 def _changes(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
@@ -137,17 +164,28 @@ def _changes(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Itera
             yield f"{kind} {word}: {', '.join(sorted(names))}"
 
 
-def _by_name(tools: Iterable[Any]) -> dict[str, Any]:
-    return {tool.name: tool for tool in tools}
+def _tools(catalog: Catalog) -> dict[str, str]:
+    return {tool.name: _json(tool.model_dump(mode="json")) for tool in catalog.tools}
 
 
-def _entries(parts: Parts) -> dict[str, Any]:
+def _entries(parts: Parts) -> dict[str, str]:
     found = parts.resources
     return {
-        **{f"{kind}::{key}": value for kind, entries in found.exact.items() for key, value in entries.items()},
-        **{f"{kind}::{key}*": value for kind, entries in found.beneath.items() for key, value in entries.items()},
-        **{f"{kind} (default)": value for kind, value in found.defaults.items()},
+        **{f"{kind}::{key}": _json(value) for kind, entries in found.exact.items() for key, value in entries.items()},
+        **{
+            f"{kind}::{key}*": _json(value) for kind, entries in found.beneath.items() for key, value in entries.items()
+        },
+        **{f"{kind} (default)": _json(value) for kind, value in found.defaults.items()},
     }
+
+
+def _value(parts: Parts, file: str) -> Any:
+    return parts.documents[file].value
+
+
+def _json(value: Any) -> str:
+    """Compared as it is written: in Python, true equals 1."""
+    return json.dumps(value, sort_keys=True)
 
 
 def _policies(parts: Parts) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Final
 import cedarpy
 
 from sallyport.cli.complaint import Complaint
+from sallyport.pdp.cedar_text import statements
 from sallyport.pdp.policy import parse
 from sallyport.runtime.problems import ConfigError, Problem
 
@@ -17,16 +18,19 @@ _COMMENT: Final = re.compile(r'"(?:[^"\\]|\\.)*"|(//[^\r\n]*)', re.DOTALL)
 
 
 def formatted(text: str, name: str) -> str:
-    """The text as Cedar's own formatter writes it. Raises ConfigError if it is no policy text."""
+    """The text as Cedar's own formatter writes it. Raises ConfigError if it is no policy text that could be loaded."""
     problems: list[Problem] = []
-    parse(text, name, problems)
+    taken = sum(1 for _ in parse(text, name, problems))
+    # Cedar's formatter recurses, so it sees no policy that the loader's own bounds refuse.
+    if taken < sum(1 for _ in statements(text, name)):
+        raise ConfigError(problems)
+    if not text.strip():
+        return text
     try:
         meant = cedarpy.policies_to_pst(text)
     except ValueError as error:
-        raise ConfigError(problems or [Problem(name, 1, 1, f"not Cedar: {error}")]) from None
+        raise ConfigError([Problem(name, 1, 1, f"not Cedar: {error}")]) from None
     written = cedarpy.format_policies(text, line_width=WIDTH, indent_width=2).strip("\n") + "\n"
-    if not text.strip():
-        return text
     if cedarpy.policies_to_pst(written) != meant or _comments(written) != _comments(text):
         raise Complaint(
             f"{name}: formatting it would change what it says, or lose a comment; it is left as it is",

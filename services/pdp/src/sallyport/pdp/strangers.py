@@ -6,19 +6,25 @@ Loopback is everybody's in the pod, so what is said of a flood is bounded: the f
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import structlog
 
+Later: TypeAlias = Callable[[float, Callable[[], None]], object]
 EVERY: Final = 1.0  # seconds between two lines
 _log: Final = structlog.get_logger()
+
+
+def _later(seconds: float, then: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(seconds, then)
 
 
 class Strangers:
     """One for the process. `total` is how many questions came so far that no key of ours has sealed."""
 
-    def __init__(self, every: float = EVERY) -> None:
-        self._every = every
+    def __init__(self, later: Later = _later) -> None:
+        self._later = later
         self._said = 0
         self._quiet = True
         self.total = 0
@@ -35,4 +41,4 @@ class Strangers:
         self._quiet = not count
         if count:
             _log.warning("sealed by nobody we know", count=count, total=self.total)
-            asyncio.get_running_loop().call_later(self._every, self._say)
+            self._later(EVERY, self._say)

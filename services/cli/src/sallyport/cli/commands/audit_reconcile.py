@@ -14,7 +14,7 @@ def reconcile(context: typer.Context) -> None:
     DIR is one made by `sallyport init`, or an audit directory; several, if the two streams lie apart.
     Options: --since TIME, --format table|json, --keys PATH, --checkpoint FILE.
     Exit code: 0 reconciled, 1 wrong usage, 2 tampered, 3 torn or unclosed though what is there agrees,
-    4 a stream missing, 5 not reconciled.
+    4 a stream missing, 5 not reconciled, 6 nothing to compare.
     """
     require_record(context.args)
     raise typer.Exit(reconciler.main(context.args))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -72,9 +73,11 @@ def run_tests(
             terminal.show_coverage(each.coverage, place)
     terminal.show_total(reports)
     if junit is not None:
-        junit.write_bytes(junit_form.encode(reports))
+        with _writing("--junit", junit):
+            junit.write_bytes(junit_form.encode(reports))
     if cedar_cli is not None:
-        _export(list(tested), cedar_cli)
+        with _writing("--cedar-cli", cedar_cli):
+            _export(list(tested), cedar_cli)
     if containing and not any(report.results or report.problems for report in reports):
         raise Complaint(f"no case's name holds {containing!r}", "look for its exact words in the test files")
     _end(reports, [each.coverage for each in tested.values() if each.coverage is not None], fail_under)
@@ -89,6 +92,16 @@ def _end(reports: Iterable[FileReport], coverages: Sequence[Coverage], fail_unde
     if fail_under is not None and worst < fail_under:
         wrong = f"only {terminal.percent(worst)} % of the policies decided a case, and --fail-under says {fail_under:g}"
         _stop(wrong, "write a case for each policy that says `never` above", Exit.FAILED)
+
+
+@contextmanager
+def _writing(option: str, path: Path) -> Iterator[None]:
+    """A place that can't be written is wrong usage: 1 would say that a test failed."""
+    try:
+        yield
+    except OSError as error:
+        wrong = f"can't write {option} {path}: {error.strerror or error}"
+        raise Complaint(wrong, "name a place in a directory that is there and that you may write to") from None
 
 
 def _stop(wrong: str, next_step: str, code: int) -> NoReturn:

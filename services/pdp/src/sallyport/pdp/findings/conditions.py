@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import pairwise
 
 from cedarpy import pst
 
 from sallyport.pdp.explain.expression import text
 from sallyport.pdp.findings.finding import Finding, about
-from sallyport.pdp.findings.fold import fold
+from sallyport.pdp.findings.fold import Types, fold
 from sallyport.pdp.findings.parts import Parts
-from sallyport.pdp.findings.reach import conditions, kinds, met, written
+from sallyport.pdp.findings.reach import SESSION, Kind, conditions, holds, kinds, met, written
 from sallyport.pdp.policy import Policy, nodes
-
-_SESSION = pst.GetAttr(pst.Var("context"), "session")
+from sallyport.pdp.types import Field, Record
 
 
 def never_applies(parts: Parts) -> Iterator[Finding]:
@@ -36,8 +37,10 @@ def always_so(parts: Parts) -> Iterator[Finding]:
         found = kinds(policy, parts)
         if not found or all(met(policy, kind) is False for kind in found):
             continue
+        dotted = _dotted(policy)
         for clause, part in conditions(policy):
-            folded = {fold(part, kind.types) for kind in found}
+            # `hour_utc >= 0 && hour_utc < 6` says nothing wrong, so bounds don't count here.
+            folded = {None if part in dotted else fold(part, replace(kind.types, bounds={})) for kind in found}
             unless = isinstance(clause, pst.Unless)
             if folded == {not unless}:
                 word = "never" if unless else "always"
@@ -49,16 +52,45 @@ def always_so(parts: Parts) -> Iterator[Finding]:
 def disarmed(parts: Parts) -> Iterator[Finding]:
     """`forbid … when { session has risk && … }` is silent exactly where the risk is unknown."""
     for policy in written(parts):
-        if policy.permits:
-            continue
-        for clause, part in conditions(policy):
-            if isinstance(clause, pst.Unless) or not isinstance(part, pst.HasAttr) or part.base != _SESSION:
-                continue
-            if any(fold(part, kind.types) is None for kind in kinds(policy, parts)):
-                name = part.attrs[0]
-                message = f"this forbid says nothing while the session's {name} is unknown"
-                mend = f"turn it round: unless {{ context.session has {name} && ... }} forbids also what nobody knows"
-                yield about(policy, "disarmed", _place(policy, part), message, mend)
+        facts = _unknown(policy, kinds(policy, parts)) if not policy.permits else ()
+        if facts:
+            message = f"this forbid says nothing while the session's {' and '.join(facts)} {_are(facts)} unknown"
+            mend = f"turn it round: unless {{ context.session has {facts[0]} && ... }} forbids also what nobody knows"
+            yield about(policy, "disarmed", _place(policy, pst.HasAttr(SESSION, facts[:1])), message, mend)
+
+
+def _unknown(policy: Policy, found: Iterable[Kind]) -> tuple[str, ...]:
+    """The fact, or else all facts together, without which it matches nothing although it could."""
+    asked = [node for node in nodes(policy.node.clauses) if isinstance(node, pst.HasAttr) and node.base == SESSION]
+    names = tuple(sorted({node.attrs[0] for node in asked}))
+    for kind in found:
+        # Without a required fact a call is denied before any policy is looked at.
+        required = kind.action.tool.required_context if kind.action.tool is not None else ()
+        open_ = tuple(name for name in names if name not in required)
+        for facts in (*((name,) for name in open_), open_):
+            if facts and met(policy, kind) is None and holds(policy, _without(kind.types, facts)) is False:
+                return facts
+    return ()
+
+
+def _without(types: Types, facts: Iterable[str]) -> Types:
+    """The same requests, as far as the session lacks these facts."""
+    context = types.attributes["context"]
+    session = context.fields["session"].type
+    known = session.fields if isinstance(session, Record) else {}
+    left = Record({name: field for name, field in known.items() if name not in set(facts)})
+    less = Record({**context.fields, "session": Field(left, required=True)}, context.left_out, context.open)
+    return replace(types, attributes={**types.attributes, "context": less})
+
+
+def _dotted(policy: Policy) -> frozenset[pst.Expr]:
+    """Of `context has session.risk` Cedar makes `context has session && context.session has risk`."""
+    asked = [part for _, part in conditions(policy) if isinstance(part, pst.HasAttr)]
+    return frozenset(one for one, other in pairwise(asked) if other.base == pst.GetAttr(one.base, one.attrs[0]))
+
+
+def _are(names: tuple[str, ...]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _names_a_tool(policy: Policy, parts: Parts) -> bool:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cedarpy import pst
 
 from sallyport.pdp import agents, gates, resources, roles
-from sallyport.pdp.findings.finding import Finding
+from sallyport.pdp.cedar_text import entity
+from sallyport.pdp.findings.finding import Finding, about
 from sallyport.pdp.findings.parts import Parts
-from sallyport.pdp.findings.reach import can_match, kinds
+from sallyport.pdp.findings.reach import can_match, kinds, written
 from sallyport.pdp.findings.scopes import walls
 from sallyport.pdp.load import CATALOG
+from sallyport.pdp.resources import Resources
 from sallyport.pdp.roles import Role
 
 
@@ -88,6 +91,34 @@ def idle_entries(parts: Parts) -> Iterator[Finding]:
                 place = parts.place(resources.FILE, "resources", type_name, key)
                 message = f"{type_name} {key!r} says the same as {wider!r}, which takes it in"
                 yield Finding("idle-entry", *place, f"{type_name}::{key}", message, "remove it, or say what differs")
+
+
+def unknown_resources(parts: Parts) -> Iterator[Finding]:
+    """A resource that a policy names and that resources.yaml can't mean: with a slip in it, a forbid forbids nothing."""
+    for policy in written(parts):
+        node = policy.node
+        for uid in sorted(pst.entity_uids((node.resource, *node.clauses)), key=str):
+            kind = str(uid.type)
+            if not _lists(parts.resources, kind) or _takes_in(parts.resources, kind, uid.id):
+                continue
+            near = difflib.get_close_matches(uid.id[:128], list(parts.resources.exact.get(kind, ())), n=1)
+            hint = f"did you mean {near[0]!r}? Else " if near else ""
+            message = f"{resources.FILE} has no entry, prefix or default for {entity(kind, uid.id)}"
+            mend = f"{hint}add it to {resources.FILE}, or correct the name"
+            yield about(policy, "unknown-resource", policy.statement.find_entity(kind, uid.id), message, mend)
+
+
+def _lists(known: Resources, kind: str) -> bool:
+    """A type of which the file says nothing at all is looked up by its tools."""
+    return bool(known.exact.get(kind) or known.beneath.get(kind))
+
+
+def _takes_in(known: Resources, kind: str, identity: str) -> bool:
+    """Is there an entry that this id falls to?"""
+    if kind in known.defaults or identity in known.exact.get(kind, ()):
+        return True
+    plain = {".", ".."}.isdisjoint(identity.split("/"))
+    return plain and any(identity.startswith(prefix) for prefix in known.beneath.get(kind, ()))
 
 
 def deserted_orgs(parts: Parts) -> Iterator[Finding]:

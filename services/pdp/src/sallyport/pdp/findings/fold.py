@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from cedarpy import pst
@@ -12,6 +12,7 @@ from sallyport.pdp.types import Record
 
 Literal: TypeAlias = pst.BoolLit | pst.LongLit | pst.StringLit | pst.EntityLit
 _LITERALS: Final = (pst.BoolLit, pst.LongLit, pst.StringLit, pst.EntityLit)
+_LONG: Final = (-(2**63), 2**63 - 1)
 _ORDER: Final[Mapping[str, Callable[[int, int], bool]]] = {
     "less": int.__lt__,
     "less_eq": int.__le__,
@@ -40,6 +41,7 @@ class Types:
 
     resource: str
     attributes: Mapping[str, Record]  # of the types of principal, resource and context, by the variable's name
+    bounds: Mapping[pst.Expr, tuple[int, int]] = field(default_factory=dict)  # of numbers that have some
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ def fold(expression: pst.Expr, types: Types) -> bool | None:  # noqa: PLR0911 â€
             return right in elements if known else None
         case pst.BinaryOp(op, left, right) if isinstance(left, _LITERALS) and isinstance(right, _LITERALS):
             return _compared(op, left, right)
+        case pst.BinaryOp(op, _, _) if op in _NEGATED:
+            return _bounded(_claim(expression), types)
         case _:
             return None
 
@@ -103,7 +107,16 @@ def _joined(parts: list[pst.Expr], op: str, types: Types) -> bool | None:
     claims = [claim for part in parts if (claim := _claim(part)) is not None]
     if ends:
         claims = [_Claim(claim.left, _NEGATED[claim.op], claim.right) for claim in claims]
-    return ends if _contradict(claims) else None
+    return ends if _contradict(claims, types) else None
+
+
+def _bounded(claim: _Claim | None, types: Types) -> bool | None:
+    """A number compared with one that is out of its reach."""
+    if claim is None or claim.left not in types.bounds:
+        return None
+    if _contradict([claim], types):
+        return False
+    return True if _contradict([_Claim(claim.left, _NEGATED[claim.op], claim.right)], types) else None
 
 
 def _claim(expression: pst.Expr) -> _Claim | None:
@@ -116,19 +129,19 @@ def _claim(expression: pst.Expr) -> _Claim | None:
             return None
 
 
-def _contradict(claims: Iterable[_Claim]) -> bool:
+def _contradict(claims: Iterable[_Claim], types: Types) -> bool:
     """Is there an expression of which all that is claimed can't be so at once?"""
     by_left: dict[pst.Expr, list[_Claim]] = {}
     for claim in claims:
         by_left.setdefault(claim.left, []).append(claim)
-    return any(_impossible(found) for found in by_left.values())
+    return any(_impossible(found, types.bounds.get(left, _LONG)) for left, found in by_left.items())
 
 
-def _impossible(claims: list[_Claim]) -> bool:
+def _impossible(claims: list[_Claim], bounds: tuple[int, int]) -> bool:
     equal = {claim.right for claim in claims if claim.op == "eq"}
     if len(equal) > 1 or any(claim.op == "not_eq" and claim.right in equal for claim in claims):
         return True
-    lowest, highest = -(2**63), 2**63 - 1
+    lowest, highest = bounds
     for claim in claims:
         if not isinstance(claim.right, pst.LongLit):
             continue

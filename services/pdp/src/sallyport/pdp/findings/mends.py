@@ -18,7 +18,8 @@ _MENDS: Final[Mapping[re.Pattern[str], str]] = {
     "}}`",
     re.compile(r"safety of access to tag `([^`]+)`"): "it may not be there: ask first, `hasTag({0}) && ...`",
     re.compile(r"unable to find an applicable action"): "no action in the scope takes this principal and resource: "
-    "catalog.yaml says which type each tool touches; principals are Compound",
+    "catalog.yaml says which type each tool touches; a principal is a Compound, which is *in* its User, Agent and "
+    "Roles: write `principal in User::...`, not `==`",
     re.compile(
         r"attribute `([^`]+)` .*not found"
     ): "not every type in the scope has {0}: say `resource is TYPE` in the scope, or ask `resource has {0} && ...`",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from cedarpy import pst
 
@@ -14,6 +15,15 @@ from sallyport.pdp.findings.fold import Types, chain, fold
 from sallyport.pdp.findings.parts import Parts
 from sallyport.pdp.policy import Policy
 from sallyport.pdp.schema import SERVER_ID, Action
+
+SESSION: Final = pst.GetAttr(pst.Var("context"), "session")
+# What agents.yaml and the context admit: a comparison with what lies beyond is a slip.
+_BOUNDS: Final = {
+    pst.GetAttr(SESSION, "hour_utc"): (0, 23),
+    pst.GetAttr(SESSION, "risk"): (0, 100),
+    pst.GetAttr(SESSION, "call_count"): (0, 2**53 - 1),
+    pst.GetAttr(pst.Var("principal"), "agent_trust_level"): (0, 100),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +47,17 @@ def kinds(policy: Policy, parts: Parts) -> tuple[Kind, ...]:
 
 def met(policy: Policy, kind: Kind) -> bool | None:
     """Do all its clauses hold in every such request (True), or in none (False)?"""
+    return holds(policy, kind.types)
+
+
+def holds(policy: Policy, types: Types) -> bool | None:
     found: bool | None = True
     for clause in policy.node.clauses:
-        value = fold(clause.expr, kind.types)
-        holds = value if isinstance(clause, pst.When) or value is None else not value
-        if holds is False:
+        value = fold(clause.expr, types)
+        so = value if isinstance(clause, pst.When) or value is None else not value
+        if so is False:
             return False
-        found = found if holds else None
+        found = found if so else None
     return found
 
 
@@ -74,6 +88,7 @@ def _types(resource: str, action: Action, parts: Parts) -> Types:
             "resource": known[resource].attributes,
             "context": action.context,
         },
+        _BOUNDS,
     )
 
 

@@ -7,11 +7,13 @@ from typing import Final
 
 from cedarpy import pst
 
+from sallyport.contract.catalog import Effect
 from sallyport.pdp import gates
 from sallyport.pdp.findings.finding import Finding, about
 from sallyport.pdp.findings.parts import Parts
 from sallyport.pdp.findings.reach import kinds, written
 from sallyport.pdp.policy import Policy
+from sallyport.pdp.schema import CALL_TOOL, MCP, group_of
 
 MOST_OPEN: Final = 100  # policies that every request of an action looks at; a few microseconds each
 _SHOWN: Final = 5
@@ -21,12 +23,18 @@ def open_scope(parts: Parts) -> Iterator[Finding]:
     """A permit for whatever is there also permits whatever will be there."""
     for policy in written(parts):
         node = policy.node
-        if policy.permits and all(
-            isinstance(part, pst.ScopeAny) for part in (node.principal, node.action, node.resource)
-        ):
+        anybody = isinstance(node.principal, pst.ScopeAny | pst.ScopeIs)  # every principal is a Compound
+        if policy.permits and anybody and isinstance(node.resource, pst.ScopeAny) and _takes_all(node.action):
             message = "it permits every action on every resource, also of tools that are added later"
             mend = 'name the actions: action in [Action::"read_file", ...], or a group and a type of resource'
             yield about(policy, "open-scope", policy.statement.find("permit"), message, mend)
+
+
+def _takes_all(scope: pst.ActionConstraint) -> bool:
+    """Every tool, of whatever effect."""
+    named = {uid.id for uid in scope.entities} if isinstance(scope, pst.ActionIn) else set[str]()
+    every = {group_of(effect) for effect in Effect}
+    return isinstance(scope, pst.ScopeAny) or not named.isdisjoint({MCP, CALL_TOOL}) or named >= every
 
 
 def same_text(parts: Parts) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ RULES: Final[Mapping[str, Callable[[Parts], Iterator[Finding]]]] = {
     "same-text": scopes.same_text,
     "overridden": scopes.overridden,
     "unbounded": scopes.unbounded,
+    "unknown-resource": files.unknown_resources,
     "uncallable": files.uncallable,
     "idle-role": files.idle_roles,
     "idle-permission": files.idle_permissions,

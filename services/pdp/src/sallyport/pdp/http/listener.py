@@ -88,12 +88,14 @@ class Listener:
                     await asyncio.sleep(_ACCEPT_PAUSE)
                     continue
                 self._enter(accepted, peer[0])
+                await asyncio.sleep(0)  # a burst of newcomers must not hold up the handshakes before it
 
     def _enter(self, accepted: socket.socket, peer: str) -> None:
         if not _make_room(self._strangers, self._limits.strangers):
             accepted.close()
             return
-        holder = socket.inet_pton(accepted.family, peer)[:8]  # of IPv6 the network: one host has all of its addresses
+        # Of IPv6 the network, since one host has all of its addresses; what follows a % names an interface of ours.
+        holder = socket.inet_pton(accepted.family, peer.partition("%")[0])[:8]
         door = _Door(holder, self._leave)
         door.connection = Connection(
             self._manager,
