@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sallyport.pdp import telemetry
+from sallyport.pdp import web
 from sallyport.pdp.http import Limits, Listener
 from sallyport.pdp.model import Effect, ErrorCode, Principal, Purpose, Query, Verdict
 from sallyport.pdp.observer import Decision, Observer, Observers, Reloaded
@@ -29,8 +29,9 @@ class Gauge:
     def __init__(self) -> None:
         self.snapshot: Snapshot | None = None
         self.failure = ""
+        self.unsealed = 0
         self.before: tuple[Observer, ...] = ()  # who hears of a decision before the metrics
-        self.metrics = Metrics(lambda: self.snapshot, lambda: self.failure)
+        self.metrics = Metrics(lambda: self.snapshot, lambda: self.failure, lambda: self.unsealed)
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(f"sallyport_pdp_{name}", labels)
@@ -129,6 +130,12 @@ def test_whether_decisions_can_be_recorded_is_shown_as_it_is_when_somebody_looks
     assert gauge.value("audit_writable") == 1
 
 
+def test_questions_without_a_seal_of_ours_are_counted(gauge: Gauge) -> None:
+    assert gauge.value("unsealed_total") == 0
+    gauge.unsealed = 7
+    assert gauge.value("unsealed_total") == 7
+
+
 def test_answers_over_authzen_count_by_a_closed_list_of_statuses(gauge: Gauge) -> None:
     for status in (200, 400, 400, *range(600, 700)):
         gauge.metrics.answered(status)
@@ -206,7 +213,7 @@ def test_a_reload_tells_its_result_its_time_and_its_age(gauge: Gauge, monkeypatc
 
 @pytest.fixture
 async def port(gauge: Gauge) -> AsyncIterator[int]:
-    listener = telemetry.listener(gauge.metrics)
+    listener = web.metrics_page(gauge.metrics)
     address = await listener.start("127.0.0.1:0")
     yield int(address.rpartition(":")[2])
     await listener.stop(0.5)
@@ -279,7 +286,7 @@ async def test_n26_silent_clients_hold_no_place(port: int) -> None:
 
 
 async def test_n26_clients_that_have_been_answered_hold_no_place(gauge: Gauge) -> None:
-    listener = telemetry.listener(gauge.metrics)
+    listener = web.metrics_page(gauge.metrics)
     port = int((await listener.start("127.0.0.1:0")).rpartition(":")[2])
     try:
         async with contextlib.AsyncExitStack() as held:

@@ -63,7 +63,9 @@ class Session:
     ip: str | None = None  # textual address
     risk: int | None = None  # 0 to 100
     mfa_age: int | None = None  # seconds
-    call_count: int | None = None  # calls of this compound identity within the last hour or being judged now, this one not
+    call_count: int | None = (
+        None  # calls of this compound identity within the last hour or being judged now, this one not
+    )
 
 
 @dataclass(frozen=True, slots=True)

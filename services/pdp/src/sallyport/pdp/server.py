@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 import grpc.aio
@@ -20,8 +20,6 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from sallyport.authz.v1 import authz_pb2
 from sallyport.contract.seal import HopKey
 from sallyport.pdp import hop, receive, telemetry
-from sallyport.pdp.authzen import server as authzen
-from sallyport.pdp.http import Listener
 from sallyport.pdp.inforce import InForce
 from sallyport.pdp.observer import Observer, Observers
 from sallyport.pdp.recorder import open_stream
@@ -33,6 +31,9 @@ from sallyport.pdp.strangers import Strangers
 from sallyport.pdp.vetting import Vetting
 from sallyport.runtime.problems import ConfigError
 from sallyport.runtime.telemetry import Tracing
+
+if TYPE_CHECKING:
+    from sallyport.pdp.http import Listener
 
 SERVICE: Final = authz_pb2.DESCRIPTOR.services_by_name["AuthorizationService"].full_name
 DRAIN_SECONDS: Final = 2.0
@@ -155,10 +156,10 @@ async def run(settings: PdpSettings) -> None:
         members: list[Observer] = [recorder]
         observers = Observers(members)
         in_force = InForce()
-        metrics = telemetry.Metrics(lambda: in_force.snapshot, recorder.failure)
+        strangers = Strangers()
+        metrics = telemetry.Metrics(lambda: in_force.snapshot, recorder.failure, lambda: strangers.total)
         members.append(metrics)
         reloads = await _reloads(settings, in_force, observers, parts)
-        strangers = Strangers()
         operator = _operator(settings, in_force, reloads, strangers)
         server = Server(settings, in_force, tracing, observers, operator, recorder.failure, strangers)
         ended = _signals(reloads)
@@ -188,19 +189,10 @@ def _listeners(
     settings: PdpSettings, in_force: InForce, observers: Observers, tracing: Tracing, metrics: telemetry.Metrics
 ) -> Iterator[tuple[Listener, str]]:
     """What is served over HTTP, and where. Raises ConfigError where a certificate can't be used."""
-    if settings.metrics is not None:
-        yield telemetry.listener(metrics), settings.metrics
-    if settings.authzen is not None:
-        seconds = settings.limits.deadline_ms / 1000
-        serving = authzen.listener(
-            settings.authzen,
-            lambda: in_force.snapshot,
-            observers,
-            tracing,
-            seconds=seconds,
-            answered=metrics.answered,
-        )
-        yield serving, settings.authzen.listen
+    if settings.metrics is not None or settings.authzen is not None:
+        from sallyport.pdp import web  # noqa: PLC0415 — an HTTP server takes 10 MiB, and most PDPs need none
+
+        yield from web.listeners(settings, in_force, observers, tracing, metrics)
 
 
 def _operator(settings: PdpSettings, in_force: InForce, reloads: Reloads, strangers: Strangers) -> Operator | None:

@@ -8,11 +8,10 @@ from functools import cache
 from itertools import zip_longest
 from typing import Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from sallyport.pdp.http import Answer, Limits, Listener, Request
 from sallyport.pdp.model import Effect, Purpose, Verdict
 from sallyport.pdp.observer import Decision, Reloaded, errors_of
 from sallyport.pdp.snapshot import Snapshot
@@ -33,8 +32,16 @@ _RELOAD_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 class Metrics:
     """An observer that counts. Durations are in seconds."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot | None], failure: Callable[[], str] = str) -> None:
-        """`snapshot` gives what is in force, or None; `failure` why nothing can be recorded, or an empty text."""
+    def __init__(
+        self,
+        snapshot: Callable[[], Snapshot | None],
+        failure: Callable[[], str] = str,
+        unsealed: Callable[[], int] = int,
+    ) -> None:
+        """`snapshot` gives what is in force, or None; `failure` why nothing can be recorded, or an empty text.
+
+        `unsealed` is how many questions came that no key of ours has sealed.
+        """
         self.registry = CollectorRegistry()
         self._snapshot = snapshot
         self._decisions = Counter(
@@ -72,7 +79,7 @@ class Metrics:
         self._decision = cache(self._decisions.labels)
         self._taken = cache(self._seconds.labels)
         self._reloaded_at: tuple[float, float] | None = None  # wall clock, monotonic clock
-        self.registry.register(_InForce(snapshot, failure, lambda: self._reloaded_at))
+        self.registry.register(_InForce(snapshot, failure, unsealed, lambda: self._reloaded_at))
 
     def decided(self, decision: Decision) -> None:
         source = decision.source if decision.source in _SOURCES else _OTHER
@@ -110,9 +117,11 @@ class _InForce(Collector):
         self,
         snapshot: Callable[[], Snapshot | None],
         failure: Callable[[], str],
+        unsealed: Callable[[], int],
         reloaded_at: Callable[[], tuple[float, float] | None],
     ) -> None:
         self._snapshot, self._failure, self._reloaded_at = snapshot, failure, reloaded_at
+        self._unsealed = unsealed
 
     def collect(self) -> Iterator[Metric]:
         snapshot, at = self._snapshot(), self._reloaded_at()
@@ -126,20 +135,13 @@ class _InForce(Collector):
         yield GaugeMetricFamily("sallyport_pdp_tools", "Tools in force", tools)
         name = "sallyport_pdp_audit_writable"
         yield GaugeMetricFamily(name, "1: decisions can be recorded; 0: all are denied", int(not self._failure()))
+        told = "Questions that no key of ours has sealed"
+        yield CounterMetricFamily("sallyport_pdp_unsealed", told, self._unsealed())
         if at is not None:
             wall, monotonic = at
             name = "sallyport_pdp_last_successful_reload"
             yield GaugeMetricFamily(f"{name}_timestamp_seconds", "When a set was last put in force, or found so", wall)
             yield GaugeMetricFamily(f"{name}_age_seconds", "How long ago", time.monotonic() - monotonic)
-
-
-def listener(metrics: Metrics) -> Listener:
-    """GET /metrics, and nothing else: what is said there is counts, so it is plain HTTP wherever it listens."""
-
-    async def show(_: Request) -> Answer:
-        return Answer(200, metrics.exposition(), CONTENT_TYPE_LATEST)
-
-    return Listener("metrics", {"/metrics": {"GET": show}}, Limits(connections=16))
 
 
 def _group(snapshot: Snapshot | None, action: str) -> str:
