@@ -132,6 +132,52 @@ async def test_records_that_changed_places_are_said(kept: Kept, side: Side) -> N
     assert {one.decision_id for one in kept.reconciled().alarms} == set(names)
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        "issuer",
+        "user",
+        "agent",
+        "org",
+        "compound_id",
+        "tool",
+        "method",
+        "resources",
+        "request_hmac",
+        "revision",
+        "reasons",
+    ],
+)
+@pytest.mark.parametrize("gone", [True, False])
+async def test_each_field_of_an_intent_that_the_pdp_knows_too_is_held_against_it(
+    kept: Kept, field: str, *, gone: bool
+) -> None:
+    told = lines(kept, "pep")
+    intent = next(one for one in told if one["kind"] == "intent" and "tool" in one)
+    changed = {"resources": ["File::bob/x"], "reasons": ["another"], "method": "tools/list"}.get(field, "another")
+    if gone:
+        del intent[field]
+    else:
+        intent[field] = changed
+    rewrite(kept, "pep", told)
+    result = kept.reconciled()
+    assert (result.exit_code, {one.decision_id for one in result.alarms}) == (5, {intent["decision_id"]})
+
+
+async def test_an_executed_call_told_as_one_that_never_ran_is_counted_apart(kept: Kept) -> None:
+    told = lines(kept, "pep")
+    intent = next(one for one in told if one["kind"] == "intent" and one.get("tool") == "write_file")
+    for name in ("request_hmac", "arguments", "catalog_digest"):
+        del intent[name]
+    intent |= {"kind": "refusal", "reason": "cancelled", "detail": "", "effect": "deny"}
+    outcome = {"decision_id": intent["decision_id"], "kind": "outcome"}.items()
+    rewrite(kept, "pep", [one for one in told if not outcome <= one.items()])
+    result = kept.reconciled()
+    assert (result.exit_code, result.counts["permitted_not_run"]) == (0, 1)
+    (finding,) = result.findings
+    assert (finding.decision_id, finding.why) == (intent["decision_id"], "permitted_not_run")
+
+
 def without_id(line: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in line.items() if name != "decision_id"}
 

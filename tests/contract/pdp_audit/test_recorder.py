@@ -173,7 +173,11 @@ async def test_whatever_the_contract_lets_anybody_say_fits_into_one_record(
 ) -> None:
     """A decision that can't be recorded is denied and counted as lost; no stranger's text may bring that about."""
     async with recording(home, tmp_path) as made:
-        told = widest(fill) if fill != "\ud800" else decision(principal=Principal(fill, fill, fill, fill, (fill,), (fill,)))
+        told = (
+            widest(fill)
+            if fill != "\ud800"
+            else decision(principal=Principal(fill, fill, fill, fill, (fill,), (fill,)))
+        )
         made.recorder.decided(told)
         made.recorder.decided(decision(principal=told.principal, purpose=Purpose.VISIBILITY))
     line, shown = made.lines()

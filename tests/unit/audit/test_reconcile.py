@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from sallyport.audit import reconcile as reconciler
 from sallyport.audit.errors import AuditUnavailable
+from sallyport.audit.pairing import NOT_RUN
 from sallyport.audit.reconcile import Reconciliation, reconcile
 from sallyport.audit.record import SIGNED
 from sallyport.audit.signer import generate
@@ -50,10 +52,12 @@ def alarms(home: Home, **options: Any) -> list[tuple[str, Side]]:
 
 
 def test_what_both_sides_say_alike_reconciles(home: Home) -> None:
-    written(home)
+    ids = written(home)
     result = judged(home)
-    assert (result.exit_code, result.findings) == (0, [])
-    assert result.counts == {"agree": 10, "mismatched": 0, "unsettled": 0, "lost": 0, "undecided": 1}
+    assert (result.exit_code, result.alarms) == (0, [])
+    assert {one.decision_id: one.why for one in result.findings} == dict.fromkeys([ids[4], ids[5]], NOT_RUN)
+    counts = {"agree": 8, "mismatched": 0, "unsettled": 0, "lost": 0, "permitted_not_run": 2, "undecided": 1}
+    assert result.counts == counts
 
 
 def removable(told: Lines) -> list[int]:
@@ -168,6 +172,132 @@ def test_a_permit_that_is_told_as_a_denial_and_a_denial_as_a_permit_are_said(hom
     assert {decision for decision, _ in alarms(home)} == {ids[0]}
 
 
+@pytest.mark.parametrize("field", ["request_hmac", "tool", "method", "resources", "issuer", "compound_id"])
+def test_silence_of_the_pep_about_a_call_is_no_agreement(home: Home, field: str) -> None:
+    ids = written(home)
+    told = lines(home, "pep")
+    for one in told:
+        if one["kind"] == "intent" and one["decision_id"] == ids[0]:
+            del one[field]
+    rewrite(home, "pep", told)
+    assert {decision for decision, _ in alarms(home)} == {ids[0]}
+
+
+@pytest.mark.parametrize("field", ["request_hmac", "resources", "issuer", "compound_id", "actions", "purpose"])
+def test_silence_of_the_pdp_about_a_call_is_no_agreement(home: Home, field: str) -> None:
+    ids = written(home)
+    told = lines(home, "pdp")
+    for one in told:
+        if one.get("purpose") == "call" and one["decision_id"] == ids[0]:
+            del one[field]
+    rewrite(home, "pdp", told)
+    assert {decision for decision, _ in alarms(home)} == {ids[0]}
+
+
+@pytest.mark.parametrize("method", ["tools/list", "resources/read", "read_file", ""])
+@pytest.mark.parametrize("keep_tool", [True, False])
+def test_a_call_is_a_call_whatever_its_record_names_as_the_method(home: Home, method: str, *, keep_tool: bool) -> None:
+    """By another name its resources and its visibility were compared with nothing."""
+    ids = written(home)
+    told = lines(home, "pep")
+    for one in told:
+        if one["kind"] == "intent" and one["decision_id"] == ids[0]:
+            renamed = {"method": method} if keep_tool else {"method": method, "tool": ""}
+            one.update(renamed, resources=["File::bob/private.txt"])
+    rewrite(home, "pep", told)
+    found = judged(home).alarms
+    assert {one.decision_id for one in found} == {ids[0]}
+    assert ("the resources aren't the same" in {one.what for one in found}) is keep_tool
+
+
+@pytest.mark.parametrize("service", ["pep", "pdp"])
+def test_a_compound_id_that_is_not_its_user_via_its_agent_is_said(home: Home, service: str) -> None:
+    ids = written(home)
+    told = lines(home, service)
+    for one in told:
+        if one.get("decision_id") == ids[1] and "compound_id" in one:
+            one["compound_id"] = "mallory via coding-bot"
+    rewrite(home, service, told)
+    assert alarms(home) == [(ids[1], Side(service))]
+
+
+def refused_instead(home: Home, one: str, **refusal: Any) -> None:
+    """An executed call, told by whoever holds the PEP's key as one that never ran."""
+    told = [line for line in lines(home, "pep") if line["kind"] != "outcome" or line["decision_id"] != one]
+    for line in told:
+        if line["kind"] == "intent" and line["decision_id"] == one:
+            for name in ("request_hmac", "resources"):
+                del line[name]
+            line |= {"kind": "refusal", "effect": "deny", "detail": "", "revision": "", "reasons": [], **refusal}
+    rewrite(home, "pep", told)
+
+
+UNRUN: list[dict[str, Any]] = [
+    {"reason": "cancelled"},
+    {"reason": "internal"},
+    {"reason": "no_decision"},
+    {"reason": "denied", "errors": ["ERROR_CODE_INTERNAL"]},
+    {"reason": "denied", "detail": "unresolved: gone", "revision": REVISION},
+]
+
+
+@pytest.mark.parametrize("refusal", UNRUN)
+def test_a_permit_that_the_pep_says_did_not_run_is_counted_apart_and_shown(
+    home: Home, refusal: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with witnessed(home) as pair:
+        ids = [pair.permitted(), pair.permitted()]
+    refused_instead(home, ids[0], **refusal)
+    assert reconciler.main([str(home.root)]) == 0
+    *rows, summary = capsys.readouterr().out.splitlines()
+    assert summary == "reconciled: 1 agree, 1 permitted not run"
+    (row,) = rows[1:]
+    assert row.startswith(f"permitted not run  {ids[0]}")
+    assert refusal["reason"] in row
+    assert judged(home).alarms == []
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        {"reason": "audit_unavailable"},
+        {"reason": "cancelled", "tool": "list_files"},
+        {"reason": "cancelled", "tool": "", "method": "tools/list"},
+        {"reason": "cancelled", "method": "tools/list"},
+        {"reason": "internal", "revision": OTHER},
+        {"reason": "internal", "user": "bob", "compound_id": "bob via coding-bot"},
+        {"reason": "no_decision", "compound_id": "bob via coding-bot"},
+        {"reason": "denied", "errors": ["ERROR_CODE_INTERNAL"], "tool": "list_files"},
+        {"reason": "invalid_arguments"},
+        {"reason": "overloaded"},
+    ],
+)
+def test_a_permit_that_did_not_run_for_a_reason_that_cannot_be_is_said(home: Home, refusal: dict[str, Any]) -> None:
+    with witnessed(home) as pair:
+        one = pair.permitted()
+    refused_instead(home, one, **refusal)
+    result = judged(home)
+    assert (result.exit_code, {each.decision_id for each in result.alarms}) == (5, {one})
+
+
+def test_a_refusal_for_want_of_a_record_is_believed_where_a_gap_says_so(home: Home) -> None:
+    disk = Broken()
+    with home.writing("pep", fsync=disk.flush) as pep, home.writing("pdp") as pdp:
+        pair = Pair(pep, pdp, iter(range(1, 100)))
+        pair.in_force()
+        one = pair.new()
+        pair.visible(one)
+        pair.decided(one, effect="permit", reasons=["owner"])
+        disk.broken = True
+        with suppress(AuditUnavailable):
+            pep.append("intent", {"decision_id": "x"}).result(10)
+        disk.broken = False
+        until(lambda: pep.healthy)
+        pair.refused(one, "audit_unavailable")
+    result = judged(home)
+    assert (result.exit_code, result.counts[NOT_RUN]) == (0, 1)
+
+
 def test_a_refusal_that_comes_before_any_question_hides_no_permit(home: Home) -> None:
     ids = written(home)
     told = [one for one in lines(home, "pep") if one["kind"] != "outcome" or one["decision_id"] != ids[0]]
@@ -255,6 +385,49 @@ def test_sides_that_lie_apart_are_read_together(home: Home, tmp_path: Path) -> N
     keys = [home.root / "pki" / "audit"]
     assert reconcile([home.root, apart], keys).exit_code == 0
     assert reconcile([home.root], keys).exit_code == 4
+
+
+def test_one_directory_named_twice_is_read_once(home: Home, tmp_path: Path) -> None:
+    written(home)
+    linked = tmp_path / "linked"
+    linked.symlink_to(home.root)
+    alone = judged(home)
+    twice = reconcile([home.root, home.audit, linked, home.root / "pki" / ".."])
+    assert (twice.exit_code, twice.counts, len(twice.reports)) == (alone.exit_code, alone.counts, 1)
+
+
+def test_a_copy_of_a_stream_is_heard_once_and_one_that_differs_is_not_guessed_at(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(home)
+    copy = tmp_path / "copy"
+    shutil.copytree(home.root, copy)
+    assert reconcile([home.root, copy]).counts == judged(home).counts
+    path = segment(max((copy / "audit").glob("pep-*")))
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    assert reconciler.main([str(home.root), str(copy)]) == 1
+    assert "there twice, and not alike" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("since", [[], ["--since", "2099"]])
+def test_where_there_is_nothing_to_compare_nothing_is_called_reconciled(
+    home: Home, since: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with witnessed(home) as pair:
+        if since:
+            pair.all()
+        pair.decided("f" * 32, source="authzen", effect="permit")
+    assert reconciler.main([str(home.root), *since]) == 6
+    assert capsys.readouterr().out.startswith("nothing to compare")
+    assert reconciler.main([str(home.root), *since, "--format", "json"]) == 6
+    assert json.loads(capsys.readouterr().out)["exit_code"] == 6
+
+
+def test_a_torn_stream_without_a_decision_does_not_read_as_reconciled(home: Home) -> None:
+    with witnessed(home, killed=["pdp"]):
+        pass
+    result = judged(home)
+    assert (result.exit_code, "reconcile" in result.verdict) == (3, False)
 
 
 def test_with_other_masking_keys_the_arguments_are_not_compared_and_that_is_said(home: Home) -> None:

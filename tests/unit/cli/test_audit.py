@@ -9,6 +9,8 @@ import pytest
 from sallyport.audit.record import KINDS
 from sallyport.cli.commands import audit
 from tests.support.laptop import here, init
+from tests.unit.audit.made import Home
+from tests.unit.audit.witnessed import witnessed
 
 
 def test_wrong_usage_of_verify_is_never_the_code_for_tampered(tmp_path: Path) -> None:
@@ -98,6 +100,15 @@ def test_a_new_directory_has_nothing_to_reconcile(tmp_path: Path) -> None:
     run = here("audit", "reconcile", init(tmp_path / "laptop"))
     assert run.returncode == 4
     assert "no stream of the PDP" in run.stdout
+
+
+def test_reconcile_of_a_time_without_a_decision_is_no_success(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    with witnessed(home) as pair:
+        pair.permitted()
+    assert here("audit", "reconcile", home.root, home.audit).returncode == 0
+    run = here("audit", "reconcile", home.root, "--since", "2099")
+    assert (run.returncode, run.stdout) == (6, "nothing to compare: neither side tells of a decision\n")
 
 
 def test_a_new_directory_is_whole_or_says_why_not(tmp_path: Path) -> None:

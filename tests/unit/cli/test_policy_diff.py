@@ -111,6 +111,55 @@ def test_a_policy_in_another_form_has_not_changed(new: Path) -> None:
     assert "the two sets say the same" in here("policy", "diff", OLD, new).stdout
 
 
+UPSTREAM = """
+upstreams:
+  crm: {url: "https://crm.example/mcp"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new_text", "told"),
+    [
+        ("catalog.yaml", "https://crm.example/mcp", "https://other.example/mcp", "upstreams changed: crm"),
+        ("catalog.yaml", "  crm: {", "  cra: {", "upstreams added: cra"),
+        ("catalog.yaml", "default: true", "default: false", "tools changed: write_file"),
+        ("roles.yaml", '"prompts:list"]', "]", "roles changed: readonly"),
+        ("roles.yaml", '["tools:list"]', '["tools:list", "tools:list"]', "roles.yaml: changed"),
+        ("agents.yaml", "orgs: all", "orgs: [acme, globex]", "agents.yaml: changed"),
+        ("agents.yaml", "groups: [chat]", "groups: [chat, other]", "agents changed: chat-bot"),
+        (
+            "resources.yaml",
+            "defaults: {}",
+            "defaults: {File: {org: acme, owner: x}}",
+            "resources added: File (default)",
+        ),
+        ("resources.yaml", "owner: bob}\n    globex", "owner: eve}\n    globex", "resources changed: Table::salaries"),
+        ("base.cedarschema", "environment: String, ", "environment: String, team?: String, ", "types changed: Table"),
+        ("base.cedarschema", "  call_count?: Long,\n", "", "facts of the session removed: call_count"),
+    ],
+)
+def test_nothing_that_a_file_says_is_left_out(tmp_path: Path, file: str, old: str, new_text: str, told: str) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    shutil.copytree(OLD, one)
+    (one / "catalog.yaml").write_text((one / "catalog.yaml").read_text() + UPSTREAM)
+    shutil.copytree(one, other)
+    _edit(other / file, old, new_text)
+    run = here("policy", "diff", one, other)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert told in run.stdout
+    assert "the two sets say the same" not in run.stdout
+
+
+def test_a_comment_changes_nothing(new: Path) -> None:
+    shutil.rmtree(new)
+    shutil.copytree(OLD, new)
+    for file in new.glob("*.cedar*"):
+        file.write_text("// said otherwise\n" + file.read_text())
+    for file in new.glob("*.yaml"):
+        file.write_text("# said otherwise\n" + file.read_text())
+    assert here("policy", "diff", OLD, new).stdout == "the two sets say the same\n"
+
+
 def test_a_set_that_does_not_load_and_a_log_that_is_none_are_refused(new: Path, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_text("{}\n")

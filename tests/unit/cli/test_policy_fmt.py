@@ -12,7 +12,7 @@ import pytest
 
 from sallyport.cli import formatting, shipped
 from sallyport.cli.complaint import Complaint
-from tests.support.laptop import here
+from tests.support.laptop import cli, here
 
 UGLY = '// why\n@id("a")permit(principal,action==Action::"x",resource)when{principal.n>1// more than one\n&&true};\n'
 
@@ -73,6 +73,31 @@ def test_one_bad_file_keeps_all_as_they_are(file: Path) -> None:
     assert run.returncode == 2
     assert "b.cedar:1:" in run.stderr
     assert file.read_text() == UGLY
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["true && " * 3_000 + "true", "(" * 20_000 + "true" + ")" * 20_000, "!" * 20_000 + "true", "[1, " * 20_000],
+)
+def test_a_text_that_nests_too_deep_for_cedar_is_refused_with_its_place_and_kills_nobody(
+    file: Path, condition: str
+) -> None:
+    deep = file.with_name("deep.cedar")
+    deep.write_text(f'@id("deep") permit (principal, action, resource) when {{ {condition} }};\n')
+    run = cli("policy", "fmt", deep)  # a process of its own: a stack that overflows would take this one along
+    assert run.returncode == 2
+    assert "deep.cedar:1:" in run.stderr
+    assert "nests too deep" in run.stderr
+
+
+def test_a_policy_at_the_bounds_is_formatted(file: Path) -> None:
+    for condition in (
+        "(" * 30 + "true" + ")" * 30,
+        "true || " * 90 + "true",
+        "if true then " * 30 + "true" + " else true" * 30,
+    ):
+        file.write_text(f'@id("deep") permit (principal, action, resource) when {{ {condition} }};\n')
+        assert here("policy", "fmt", file).returncode == 0
 
 
 def _says(text: str, *_: object, **__: object) -> str:

@@ -179,6 +179,17 @@ def test_the_junit_file_tells_each_case_by_file_and_line(place: Path, tmp_path: 
     assert suites["c.test.yaml"].find("testcase/error") is not None
 
 
+@pytest.mark.parametrize("option", ["--junit", "--cedar-cli"])
+def test_a_place_that_cannot_be_written_is_no_failed_test(place: Path, tmp_path: Path, option: str) -> None:
+    """1 means that some test failed, and here none did."""
+    write(place, one())
+    (tmp_path / "file").touch()
+    ran = run(place, option, tmp_path / "file" / "out")
+    assert (ran.returncode, "Traceback" in ran.stderr) == (2, False)
+    assert f"can't write {option} {tmp_path / 'file' / 'out'}" in ran.stderr
+    assert "next:" in ran.stderr
+
+
 def test_no_text_at_all_breaks_the_junit_file() -> None:
     nasty = "\x00\x1b\ufffe\ud800 <&>]]>"
     failed = Result(nasty, 1, 1, (Difference("decision", nasty, nasty),), nasty, (("who", nasty),))

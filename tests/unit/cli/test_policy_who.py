@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from sallyport.cli import shipped
+import itertools
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sallyport.cli import shipped, subjects, who
+from sallyport.pdp.decider import decide
+from sallyport.pdp.findings.parts import read
+from sallyport.pdp.model import Effect, Principal, Purpose, Query, Session
+from sallyport.runtime import mounted_dir
 from tests.support.laptop import here
 
 POLICIES = shipped.find()
 
 
-def _rows(*words: str) -> list[tuple[str, str]]:
+def _rows(*words: str, directory: Path = POLICIES) -> list[tuple[str, str]]:
     """Each row's first line, and its why."""
-    run = here("policy", "who-can", *words, "--dir", POLICIES)
+    run = here("policy", "who-can", *words, "--dir", directory)
     assert run.returncode == 0
     lines = [line for line in run.stdout.splitlines() if line.startswith("  ")]
     return list(zip(lines[::2], (line.strip() for line in lines[1::2]), strict=True))
@@ -50,3 +61,115 @@ def test_what_cannot_be_asked_is_refused_with_what_to_do() -> None:
         run = here("policy", "who-can", *words, "--dir", POLICIES)
         assert (run.returncode, run.stdout) == (2, "")
         assert "next:" in run.stderr
+
+
+MINE = """
+@id("dave") permit (principal in User::"[\\"sallyport-dev\\",\\"dave\\"]", action == Action::"read_file", resource)
+when { resource.org == principal.org };
+@id("erin") permit (principal, action == Action::"read_file", resource) when { principal.user_id == "erin" };
+@id("two") permit (principal in Role::"user", action == Action::"read_file", resource)
+when { principal in Role::"guest" };
+@id("scoped") permit (principal, action == Action::"read_file", resource)
+when { principal.scopes.contains("files:all") };
+@id("secret") forbid (principal, action == Action::"read_file", resource == File::"bob/secret.txt");
+@id("service") permit (principal, action == Action::"list_files", resource)
+when { principal.user_id like "svc-*" && resource.owner == "bob" };
+@id("forwarded") permit (principal, action == Action::"describe_table", resource)
+when { ["a", "b"].containsAny(principal.scopes) };
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    copy = tmp_path / "policies"
+    shutil.copytree(POLICIES, copy)
+    (copy / "mine.cedar").write_text(MINE)
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("named", "why"),
+    [
+        ("dave of sallyport-dev via any agent; user", "dave"),
+        ("erin via any agent; user", "erin"),
+        ("somebody via any agent; guest + user; scopes: none", "two"),
+        ("somebody via any agent; user, developer, senior-developer, admin; scopes: files:all", "scoped"),
+    ],
+)
+def test_everybody_whom_a_policy_names_is_asked_about(mine: Path, named: str, why: str) -> None:
+    rows = _rows("read_file", "File::bob/notes.txt", directory=mine)
+    found = [reasons for row, reasons in rows if row.split()[0] == "permit" and named in row]
+    assert found
+    assert all(why in reasons for reasons in found)
+
+
+def test_an_id_that_a_policy_names_has_a_row_of_its_own(mine: Path) -> None:
+    rows = _rows("read_file", "File::bob/secret.txt", directory=mine)
+    assert {row.split()[0] for row, _ in rows} == {"never"}
+    told = here("policy", "who-can", "read_file", "--dir", mine).stdout.splitlines()
+    at = told.index("File::bob/secret.txt")
+    assert all(row.split()[0] == "never" for row in itertools.takewhile(lambda line: line[0] == " ", told[at + 1 :: 2]))
+
+
+def test_what_no_list_holds_is_conditional_and_never_never(mine: Path) -> None:
+    for words, name in (("list_files", "Folder::bob"), "service"), (("describe_table", "Table::salaries"), "forwarded"):
+        rows = _rows(*words, directory=mine)
+        assert any("conditional, now deny" in row and "somebody" in row and name in why for row, why in rows)
+        assert not any("somebody" in row and why.startswith("no permit matches") for row, why in rows)
+
+
+def test_a_fact_that_the_session_lacks_is_a_condition(mine: Path) -> None:
+    text = (mine / "catalog.yaml").read_text()
+    (mine / "catalog.yaml").write_text(
+        text.replace("  - name: read_file\n", "  - name: read_file\n    required_context: [risk]\n")
+    )
+    rows = _rows("read_file", "File::bob/notes.txt", directory=mine)
+    assert any("conditional, now deny" in row and why == "CONTEXT_MISSING" for row, why in rows)
+    asked = _rows("read_file", "File::bob/notes.txt", "--session", "risk=1", directory=mine)
+    assert not any(why == "CONTEXT_MISSING" for _, why in asked)
+
+
+def test_whoever_is_told_never_is_denied_and_whoever_is_permitted_appears(mine: Path) -> None:
+    """Each caller out of a crowd is told of by the row of the kind that they are."""
+    parts = read(mounted_dir.read(mine))
+    tool = parts.snapshot.catalog.tool("read_file")
+    assert tool is not None
+    now = datetime(2026, 3, 4, 12, tzinfo=UTC)
+    uid = ("File", "bob/notes.txt")
+    rows = who.answers(parts, who.Asked(tool, now, {}, Session(), uid))
+    query = Query("read_file", *uid, input={"path": uid[1]})
+    for user, roles, scopes in itertools.product(
+        ("bob", "erin", "zoe"), (("guest",), ("user",), ("guest", "user")), ((), ("files:all",), ("else",))
+    ):
+        principal = Principal("laptop", user, "chat-bot", "acme", roles, scopes)
+        digest = parts.snapshot.catalog_digest
+        verdict = decide(parts.snapshot, principal, [query], Purpose.CALL, catalog_digest=digest, now=now)[0]
+        told = user if user in {"bob", "erin"} else "somebody"
+        scope = "files:all" if "files:all" in scopes else "none"
+        matching = [
+            row
+            for row in rows
+            if row.org == "acme"
+            and told in row.user.split(", ")
+            and row.agent in {"chat-bot", "any agent"}
+            and {" + ".join(roles), "any role"} & set(row.role.split(", "))
+            and (not row.scopes or scope in row.scopes.split(", "))
+        ]
+        assert [row.answer for row in matching] == ["permit" if verdict.effect is Effect.PERMIT else "never"]
+
+
+def test_roles_are_put_together_only_where_that_makes_a_difference() -> None:
+    roles = read(mounted_dir.read(POLICIES)).roles
+    gate, guest = frozenset({"user", "developer"}), frozenset({"guest"})
+    kinds, complete = subjects.role_kinds((gate, guest), roles)
+    assert complete
+    assert [kind[0] for kind in kinds] == [("guest",), ("readonly",), ("user",), ("guest", "user")]
+    assert [len(kind) for kind in kinds] == [1, 1, 4, 1]
+
+
+def test_more_kinds_of_callers_than_are_asked_about_make_no_never() -> None:
+    roles = read(mounted_dir.read(POLICIES)).roles
+    many = {f"r{number}": type(roles["guest"])(f"r{number}", (), frozenset(), {}) for number in range(12)}
+    kinds, complete = subjects.role_kinds([frozenset({name}) for name in many], many)
+    assert not complete
+    assert len(kinds) == subjects.MOST_SETS + len(many)

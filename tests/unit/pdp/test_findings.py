@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import cedarpy
 import pytest
+from cedarpy import pst
 
 from sallyport.cli import shipped
 from sallyport.pdp.findings.finding import Finding
@@ -22,6 +23,8 @@ from sallyport.runtime.problems import ConfigError
 
 SHIPPED: Mapping[str, bytes] = mounted_dir.read(shipped.find()).files
 READ = 'action == Action::"read_file"'
+RISK = "(context.session has risk && context.session.risk > 50)"
+CALLS = "(context.session has call_count && context.session.call_count > 9)"
 
 
 def _with(mine: str = "", **replaced: tuple[str, str]) -> Contents:
@@ -83,9 +86,69 @@ POLICIES = [
         (4, 28),
     ),
     (
+        "disarmed",
+        _policy(
+            "forbid",
+            "principal, action, resource",
+            "when { if context.session has risk then context.session.risk > 50 else false }",
+        ),
+        (4, 31),
+    ),
+    ("disarmed", _policy("forbid", f"principal, {READ}, resource", f"when {{ {RISK} || {CALLS} }}"), None),
+    ("disarmed", _policy("forbid", f"principal, {READ}, resource", "unless { !(context.session has risk) }"), None),
+    (
+        "disarmed",
+        _policy(
+            "forbid", "principal, action, resource", "when { context has session.risk && context.session.risk > 50 }"
+        ),
+        None,
+    ),
+    (
         "open-scope",
         _policy("permit", "principal, action, resource", "when { principal.agent_trust_level > 9 }"),
         (3, 1),
+    ),
+    ("open-scope", _policy("permit", 'principal is Compound, action in Action::"group:mcp", resource'), (3, 1)),
+    (
+        "open-scope",
+        _policy(
+            "permit",
+            'principal, action in [Action::"group:read_only", Action::"group:write", Action::"group:destructive"], resource',
+        ),
+        None,
+    ),
+    (
+        "never-applies",
+        _policy("permit", f"principal, {READ}, resource", "when { context.session.hour_utc > 23 }"),
+        (4, 35),
+    ),
+    ("never-applies", _policy("forbid", f"principal, {READ}, resource", "when { 0 > context.session.hour_utc }"), None),
+    (
+        "never-applies",
+        _policy(
+            "forbid",
+            f"principal, {READ}, resource",
+            "unless { context.session has risk || 24 != context.session.hour_utc }",
+        ),
+        None,
+    ),
+    (
+        "never-applies",
+        _policy(
+            "permit", f"principal, {READ}, resource", "when { context.session has risk && context.session.risk == 101 }"
+        ),
+        None,
+    ),
+    (
+        "never-applies",
+        _policy("forbid", f"principal, {READ}, resource", "unless { principal.agent_trust_level >= 0 }"),
+        None,
+    ),
+    ("unknown-resource", _policy("forbid", 'principal, action, resource == Table::"salareis"'), (3, 40)),
+    (
+        "unknown-resource",
+        _policy("forbid", f"principal, {READ}, resource", 'when { resource == File::"alice/../bob/x" }'),
+        (4, 20),
     ),
     (
         "same-text",
@@ -203,6 +266,26 @@ def test_every_rule_is_tried_here() -> None:
             f"principal, {READ}, resource",
             "when { context.session.hour_utc < 9 || context.session.hour_utc > 17 }",
         ),
+        _policy("forbid", f"principal, {READ}, resource", f"unless {{ {RISK} }}"),
+        _policy(
+            "permit", f"principal, {READ}, resource", "when { context has session.risk && context.session.risk < 9 }"
+        ),
+        _policy(
+            "permit",
+            f"principal, {READ}, resource",
+            "when { context.session.hour_utc >= 0 && context.session.hour_utc < 6 }",
+        ),
+        _policy("forbid", f"principal, {READ}, resource", f"when {{ !(context.session has risk) || {RISK} }}"),
+        _policy("forbid", f"principal, {READ}, resource", f"when {{ {RISK} || principal.agent_trust_level < 5 }}"),
+        _policy("permit", f"principal, {READ}, resource", "when { principal.agent_trust_level == 100 }"),
+        _policy("forbid", 'principal in Role::"guest", action, resource == File::"alice/new.txt"'),
+        _policy("forbid", 'principal, action, resource == Table::"salaries"'),
+        _policy("permit", 'principal in Role::"admin", action in Action::"group:call_tool", resource'),
+        _policy("permit", 'principal in Role::"guest", action == Action::"read_file", resource'),
+        _policy("permit", 'principal, action in Action::"group:read_only", resource is File'),
+        # Without a risk the one wall stands, so the other may speak of risks that are known.
+        _policy("forbid", f"principal, {READ}, resource", "unless { context.session has risk }")
+        + f'@id("more") forbid (principal, {READ}, resource) when {{ {RISK} }};',
     ],
 )
 def test_what_can_be_meant_is_left_alone(mine: str) -> None:
@@ -232,7 +315,8 @@ def test_a_forbid_on_an_optional_attribute_without_has_never_loads_and_the_mend_
 _ATTRIBUTES = Record(
     {"n": Field(LONG, True), "s": Field(STRING, True), "b": Field(BOOL, True), "o": Field(LONG, False)}
 )
-_TYPES = Types("R", {"principal": Record({}), "resource": Record({}), "context": _ATTRIBUTES})
+_BOUNDED: Mapping[pst.Expr, tuple[int, int]] = {pst.GetAttr(pst.Var("context"), "n"): (0, 3)}
+_TYPES = Types("R", {"principal": Record({}), "resource": Record({}), "context": _ATTRIBUTES}, _BOUNDED)
 _CONTEXTS = [
     {"n": n, "s": s, "b": b, **o}
     for n in (0, 1, 2, 3)
@@ -248,7 +332,7 @@ def _condition(chance: random.Random, depth: int) -> str:
         return chance.choice(
             [f"({one} && {other})", f"({one} || {other})", f"!{one}", f"(if {one} then {other} else {one})"]
         )
-    number, sign = chance.randint(0, 3), chance.choice(["<", "<=", ">", ">=", "==", "!="])
+    number, sign = chance.randint(-1, 4), chance.choice(["<", "<=", ">", ">=", "==", "!="])
     return (
         "("
         + chance.choice(
@@ -288,6 +372,31 @@ def test_what_is_called_constant_is_so_in_every_request() -> None:
             result = cedarpy.is_authorized(request, compiled, [])
             assert (result.decision is cedarpy.Decision.Allow) is folded
     assert constant > 50
+
+
+def test_a_fact_that_the_catalog_requires_disarms_nothing() -> None:
+    mine = _policy("forbid", f"principal, {READ}, resource", f"when {{ {RISK} }}")
+    assert [one.rule for one in _found(_with(mine))] == ["disarmed"]
+    required = ("  - name: read_file\n", "  - name: read_file\n    required_context: [risk]\n")
+    assert _found(_with(mine, catalog=required)) == []
+
+
+def test_a_resource_of_a_type_that_its_tools_look_up_is_left_alone_and_a_slip_is_told_with_its_like() -> None:
+    mine = _policy("forbid", 'principal, action, resource == Table::"salareis"')
+    (found,) = _found(_with(mine))
+    assert "did you mean 'salaries'?" in found.mend
+    assert _found(_with(mine, resources=("defaults: {}", "defaults: {Table: {org: acme}}"))) == []
+    text = SHIPPED["resources.yaml"].decode()
+    looked_up = text[: text.index("  Table:")] + text[text.index("defaults:") :]
+    contents = Contents({**_with(mine).files, "resources.yaml": looked_up.encode()}, "0" * 64)
+    assert _found(contents) == []
+
+
+def test_a_scope_that_compares_the_principal_with_a_user_is_refused_with_how_to_write_it() -> None:
+    mine = '@id("mine") permit (principal == User::"[\\"i\\",\\"alice\\"]", action == Action::"read_file", resource);'
+    with pytest.raises(ConfigError) as refused:
+        read(_with(mine))
+    assert "`principal in User::...`" in mend(refused.value.problems[0])
 
 
 def test_the_operators_page_names_every_rule() -> None:

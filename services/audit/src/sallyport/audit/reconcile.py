@@ -82,9 +82,10 @@ class Reconciliation:
             WHOLE: "reconciled",
             TAMPERED: "TAMPERED: nothing is vouched for",
             MISSING: "a stream is missing: nothing is vouched for",
-            BROKEN_OFF: "what is there reconciles, but a stream is torn or unclosed",
+            BROKEN_OFF: ("what is there reconciles" if self.compared else "there is nothing to compare")
+            + ", but a stream is torn or unclosed",
             UNRECONCILED: "NOT RECONCILED",
-            NOTHING: "nothing to compare: neither side recorded a decision of that time",
+            NOTHING: "nothing to compare: neither side tells of a decision",
         }[self.exit_code]
 
     @property

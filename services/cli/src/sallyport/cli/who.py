@@ -1,4 +1,4 @@
-"""Who may call a tool: every role, agent and org of the set put to `decide`, and equal answers told once."""
+"""Who may call a tool: every kind of caller that the set tells apart put to `decide`, and equal answers told once."""
 
 from __future__ import annotations
 
@@ -6,27 +6,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from cedarpy import pst
 
+from sallyport.cli import subjects
 from sallyport.cli.complaint import Complaint
-from sallyport.contract.catalog import Tool
+from sallyport.contract.catalog import Hosted, Tool
 from sallyport.pdp.decider import decide
 from sallyport.pdp.explain.arguments import fill
-from sallyport.pdp.explain.explanation import Explanation, explain
+from sallyport.pdp.explain.explanation import Explanation, about, explain
 from sallyport.pdp.explain.trace import Outcome
 from sallyport.pdp.findings.parts import Parts
-from sallyport.pdp.model import Denied, Effect, Principal, Purpose, Query, Session
+from sallyport.pdp.findings.reach import kinds
+from sallyport.pdp.model import Denied, Effect, ErrorCode, Principal, Purpose, Query, Session, Verdict
 from sallyport.pdp.policy import Policy, nodes
 
-MOST: Final = 4000  # combinations
-_ISSUER: Final = "laptop"
-_OTHER: Final = "somebody"  # who owns nothing
+MOST: Final = 4000  # questions
+_ISSUER: Final = "any issuer"
+_OTHER: Final = "somebody"  # whom nothing names
 _ORDER: Final = ("permit", "conditional, now permit", "conditional, now deny", "never")
 _WIDTH: Final = max(map(len, _ORDER))
 _LISTED: Final = {"yes": "", "no": "; the tool isn't listed for them", "": ""}
 _BENEATH: Final = "*"  # stands for the ids beneath a prefix
+# Refusals that neither the session nor the arguments of another call could undo.
+_FINAL: Final = frozenset({ErrorCode.ORG_ISOLATION, ErrorCode.UNKNOWN_ORG, ErrorCode.UNKNOWN_RESOURCE})
+_ANY_ROLE: Final = "any role"
+_Uid: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class Asked:
     at: datetime
     input: Mapping[str, Any]
     session: Session
-    resource: tuple[str, str] | None
+    resource: _Uid | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,7 @@ class Answer:
     user: str
     agent: str
     role: str
+    scopes: str  # empty: with whatever scopes
     resource: str
     listed: str
     answer: str
@@ -62,100 +69,172 @@ def lines(found: Sequence[Answer]) -> Iterator[str]:
     for resource, rows in groupby(found, key=lambda one: one.resource):
         yield resource
         for row in rows:
-            yield f"  {row.answer:<{_WIDTH}}  {row.org}: {row.user} via {row.agent}; {row.role}"
+            scopes = f"; scopes: {row.scopes}" if row.scopes else ""
+            yield f"  {row.answer:<{_WIDTH}}  {row.org}: {row.user} via {row.agent}; {row.role}{scopes}"
             yield f"  {'':<{_WIDTH}}  {row.why}{_LISTED[row.listed]}"
 
 
 def answers(parts: Parts, asked: Asked) -> list[Answer]:
     """Permits first."""
-    combinations = list(_combinations(parts, asked))
-    if len(combinations) > MOST:
+    asker = _Asker(parts, asked)
+    questions = list(asker.questions())
+    if len(questions) > MOST:
         raise Complaint(
-            f"{len(combinations)} combinations of roles, agents, orgs and resources; at most {MOST} are asked",
+            f"{len(questions)} combinations of users, roles, scopes, agents, orgs and resources; at most {MOST} are asked",
             "name one resource: TYPE::ID",
         )
-    found = [_answer(parts, asked, principal, uid) for principal, uid in combinations]
+    found = [answer for question in questions for answer in asker.answers(question)]
     for name, every, whole in (
-        ("role", parts.roles, "any role"),
-        ("agent", parts.agents, "any agent"),
-        ("org", (), ""),
-        ("user", (), ""),
-        ("resource", (), ""),
+        ("role", asker.every_role, _ANY_ROLE),
+        ("scopes", asker.every_scope, ""),
+        ("agent", frozenset(parts.agents), "any agent"),
+        ("org", frozenset[str](), ""),
+        ("user", frozenset[str](), ""),
+        ("resource", frozenset[str](), ""),
     ):
-        found = _merged(found, name, frozenset(every), whole)
+        found = _merged(found, name, every, whole)
     return sorted(found, key=lambda one: one.order)
 
 
 def assumptions(asked: Asked) -> Iterator[str]:
     """What the answers hold for."""
-    yield f"asked at {asked.at:%Y-%m-%dT%H:%M:%SZ}; each role alone (the roles of one user add up); no OAuth scopes"
+    yield f"asked at {asked.at:%Y-%m-%dT%H:%M:%SZ}; each role alone, and roles together where a policy asks for several (a + b)"
+    yield "users, OAuth scopes and ids that policies name are asked about by name; `somebody` is named nowhere"
     facts = {name: getattr(asked.session, name) for name in ("ip", "risk", "mfa_age", "call_count")}
     yield "of the session: " + ", ".join(f"{name} {'unknown' if it is None else it}" for name, it in facts.items())
     given = ", ".join(asked.input) or "none"
     yield f"arguments given: {given}; what else a call needs is stood in for, so rules about arguments may answer otherwise"
     if asked.resource is None and asked.tool.resources:
-        yield f"resources are those that resources.yaml names; `{_BENEATH}` stands for any id beneath a prefix"
+        yield (
+            "resources are those that resources.yaml names, and policies; "
+            f"`{_BENEATH}` stands for any id beneath a prefix that has no row of its own"
+        )
 
 
-def _combinations(parts: Parts, asked: Asked) -> Iterator[tuple[Principal, tuple[str, str]]]:
-    for uid in [asked.resource] if asked.resource is not None else list(_resources(parts, asked.tool)):
-        owner = _owner(parts, uid)
-        for org in sorted(parts.resources.orgs):
-            for user in dict.fromkeys((owner, _OTHER) if owner else (_OTHER,)):
-                for agent in parts.agents:
-                    for role in parts.roles:
-                        yield Principal(_ISSUER, user, agent, org, (role,)), uid
+@dataclass(frozen=True, slots=True)
+class _Question:
+    principal: Principal
+    uid: _Uid
+    user: str  # as it is told
+    alike: tuple[str, ...]  # roles that are answered as the principal's
+    refused: Verdict | None  # whoever it is, no policy is looked at
 
 
-def _resources(parts: Parts, tool: Tool) -> Iterator[tuple[str, str]]:
-    if not tool.resources:
-        yield "Tool", tool.name
-    for kind in tool.resource_types if tool.resources else ():
-        yield from ((kind, identity) for identity in parts.resources.exact.get(kind, {}))
-        yield from ((kind, prefix + _BENEATH) for prefix in parts.resources.beneath.get(kind, {}))
-        if kind in parts.resources.defaults:
-            yield kind, _BENEATH
+class _Asker:
+    """What all questions about one tool share."""
+
+    def __init__(self, parts: Parts, asked: Asked) -> None:
+        self._parts = parts
+        self._asked = asked
+        policies = [policy for policy in about(parts.snapshot, asked.tool.name) if _touches(policy, asked.tool, parts)]
+        self._named = subjects.named(policies)
+        self._roles, complete = subjects.role_kinds(self._named.roles, parts.roles)
+        self._by_role = frozenset(policy.id for policy in policies if not complete and "Role" in _types(policy))
+        self._issuer = subjects.stranger(_ISSUER, (issuer for issuer, _ in self._named.identities))
+        self.every_role = frozenset(_together(names) for kind in self._roles for names in kind)
+        self.every_scope = frozenset(map(_scoped, self._named.scopes)) if len(self._named.scopes) > 1 else frozenset()
+
+    def questions(self) -> Iterator[_Question]:
+        for uid in [self._asked.resource] if self._asked.resource is not None else list(self._resources()):
+            users = list(self._users(uid))
+            for org in sorted(self._parts.resources.orgs):
+                for agent in self._parts.agents:
+                    yield from self._of(uid, org, agent, users)
+
+    def answers(self, question: _Question) -> Iterator[Answer]:
+        """One for each role that is answered alike."""
+        principal, uid = question.principal, question.uid
+        cells = principal.org, question.user, principal.agent_id
+        resource = f"{uid[0]}::{uid[1]}"
+        if question.refused is not None:
+            answer, why = self._refusal(question.refused)
+            yield Answer(*cells, _ANY_ROLE, "", resource, "", answer, why)
+            return
+        snapshot, query = self._parts.snapshot, self._query(uid)
+        answer, why = _judged(explain(snapshot, principal, query, self._asked.at), self._named.unlisted, self._by_role)
+        listed = "no" if self._decide(principal, query, Purpose.VISIBILITY).effect is Effect.DENY else "yes"
+        scopes = _scoped(principal.scopes) if self.every_scope else ""
+        for role in question.alike:
+            yield Answer(*cells, role, scopes, resource, listed, answer, why)
+
+    def _of(self, uid: _Uid, org: str, agent: str, users: Sequence[tuple[str, str]]) -> Iterator[_Question]:
+        anybody = Principal(*users[-1], agent, org, self._roles[0][0])
+        verdict = self._decide(anybody, self._query(uid), Purpose.CALL)
+        if set(verdict.errors) - {ErrorCode.POLICY_ERROR}:  # neither user nor role has a part in it
+            yield _Question(anybody, uid, "anybody", (), verdict)
+            return
+        for issuer, user in users:
+            told = user if issuer == self._issuer else f"{user} of {issuer}"
+            for kind in self._roles:
+                for scopes in self._named.scopes:
+                    principal = Principal(issuer, user, agent, org, kind[0], scopes)
+                    yield _Question(principal, uid, told, tuple(map(_together, kind)), None)
+
+    def _resources(self) -> Iterator[_Uid]:
+        tool, known = self._asked.tool, self._parts.resources
+        if not tool.resources:
+            yield "Tool", tool.name
+        for kind in tool.resource_types if tool.resources else ():
+            stated = known.exact.get(kind, {})
+            yield from ((kind, identity) for identity in stated)
+            yield from (uid for uid in self._named.resources if uid[0] == kind and uid[1] not in stated)
+            yield from ((kind, prefix + _BENEATH) for prefix in known.beneath.get(kind, {}))
+            if kind in known.defaults:
+                yield kind, _BENEATH
+
+    def _users(self, uid: _Uid) -> Iterator[tuple[str, str]]:
+        """Issuer and subject; last, somebody whom neither a policy nor the resource names."""
+        named = self._named
+        try:
+            attributes = self._parts.resources.attributes(*uid, {})[0]
+        except (Denied, KeyError):  # nobody knows it: every answer will say so
+            attributes = {}
+        about_it = dict.fromkeys((*subjects.users_of(attributes, (("owner",), *named.paths)), *named.users))
+        yield from ((self._issuer, user) for user in about_it)
+        yield from named.identities
+        yield self._issuer, subjects.stranger(_OTHER, about_it)
+
+    def _query(self, uid: _Uid) -> Query:
+        asked = self._asked
+        arguments = fill(self._parts.snapshot.rules[asked.tool.name].action, asked.input, uid).input
+        return Query(asked.tool.name, *uid, input=arguments, session=asked.session)
+
+    def _decide(self, principal: Principal, query: Query, purpose: Purpose) -> Verdict:
+        snapshot = self._parts.snapshot
+        digest = snapshot.catalog_digest
+        return decide(snapshot, principal, [query], purpose, catalog_digest=digest, now=self._asked.at)[0]
+
+    def _refusal(self, verdict: Verdict) -> tuple[str, str]:
+        """A fact that the session lacks, or a stand-in for an argument, may be all that is wrong."""
+        codes = ", ".join(code.name for code in verdict.errors)
+        if ErrorCode.UNKNOWN_RESOURCE in verdict.errors and _looks_up(self._asked.tool):
+            return "conditional, now deny", f"{codes}, unless the tool itself looks it up"
+        return ("never" if _FINAL & set(verdict.errors) else "conditional, now deny"), codes
 
 
-def _owner(parts: Parts, uid: tuple[str, str]) -> str:
-    try:
-        owner = parts.resources.attributes(*uid, {})[0].get("owner")
-    except (Denied, KeyError):  # nobody knows it: every answer will say so
-        return ""
-    return owner if isinstance(owner, str) else ""
+def _looks_up(tool: Tool) -> bool:
+    """The tools that come along open what they touch, but say nothing of it that resources.yaml doesn't."""
+    from sallyport.pep.tools import NAMES  # noqa: PLC0415 — the PEP's parts are needed here alone
+
+    return isinstance(tool.provider, Hosted) and tool.provider.hosted not in NAMES
 
 
-def _answer(parts: Parts, asked: Asked, principal: Principal, uid: tuple[str, str]) -> Answer:
-    snapshot = parts.snapshot
-    arguments = fill(snapshot.rules[asked.tool.name].action, asked.input, uid).input
-    query = Query(asked.tool.name, *uid, input=arguments, session=asked.session)
-    digest = snapshot.catalog_digest
-    explained = explain(snapshot, principal, query, asked.at)
-    answer, why = _judged(explained)
-    resource = f"{uid[0]}::{uid[1]}"
-    if explained.refused:  # whoever it is, and whatever is listed for them
-        agent, role = principal.agent_id, principal.roles[0]
-        return Answer(principal.org, "anybody", agent, role, resource, "", answer, why)
-    seen = decide(snapshot, principal, [query], Purpose.VISIBILITY, catalog_digest=digest, now=asked.at)[0]
-    listed = "no" if seen.effect is Effect.DENY else "yes"
-    return Answer(
-        principal.org, principal.user_id, principal.agent_id, principal.roles[0], resource, listed, answer, why
-    )
-
-
-def _judged(explained: Explanation) -> tuple[str, str]:
-    """Whether session or arguments could make another answer, and by which policies."""
+def _judged(explained: Explanation, unlisted: frozenset[str], by_role: frozenset[str]) -> tuple[str, str]:
+    """Whether session, arguments or what no list holds could make another answer, and by which policies."""
     verdict = explained.verdict
-    if explained.refused:
-        return "never", ", ".join(code.name for code in verdict.errors)
+    doubtful = {one.policy.id for one in explained.traces if _reads_context(one.policy)} | unlisted | by_role
     matched = [one.policy for one in explained.traces if one.outcome is Outcome.MATCHED]
-    open_ = [one.policy for one in explained.traces if one.outcome is not Outcome.SCOPE and _reads_context(one.policy)]
+    open_ = [
+        one.policy
+        for one in explained.traces
+        if one.policy.id in by_role or (one.policy.id in doubtful and one.outcome is not Outcome.SCOPE)
+    ]
     if verdict.effect is Effect.PERMIT:
-        fixed = [policy for policy in matched if not _reads_context(policy)]
+        fixed = [policy for policy in matched if policy.id not in doubtful]
         doubts = [policy for policy in open_ if not (policy.permits and fixed)]
         names = [policy.id for policy in matched if policy.permits]
         return ("conditional, now permit", _ids(doubts)) if doubts else ("permit", ", ".join(names))
-    walls = [policy for policy in matched if not policy.permits and not _reads_context(policy)]
+    walls = [policy for policy in matched if not policy.permits and policy.id not in doubtful]
     if walls:
         return "never", _ids(walls)
     may_permit = [policy for policy in (*matched, *open_) if policy.permits]
@@ -166,6 +245,23 @@ def _judged(explained: Explanation) -> tuple[str, str]:
 
 def _reads_context(policy: Policy) -> bool:
     return pst.Var("context") in nodes(policy.node.clauses)
+
+
+def _touches(policy: Policy, tool: Tool, parts: Parts) -> bool:
+    """One for another type of resource tells nobody apart here."""
+    return any(kind.action.name == tool.name for kind in kinds(policy, parts))
+
+
+def _types(policy: Policy) -> frozenset[str]:
+    return frozenset(str(uid.type) for uid in pst.entity_uids((policy.node.principal, *policy.node.clauses)))
+
+
+def _together(roles: subjects.Roles) -> str:
+    return " + ".join(roles)
+
+
+def _scoped(scopes: Sequence[str]) -> str:
+    return " + ".join(scopes) or "none"
 
 
 def _ids(policies: Sequence[Policy]) -> str:

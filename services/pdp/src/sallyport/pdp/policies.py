@@ -15,6 +15,7 @@ from sallyport.runtime.problems import Problem
 
 MAX_TOKENS = 1_000_000  # of a whole set: some 25,000 policies
 _INDEX = re.compile(r"policy(\d+)")
+_NONE_APPLIES = "unable to find an applicable action"
 _FOR_ACTION = " for Action::"
 _LITERAL = re.compile(r"([A-Za-z_][A-Za-z0-9_:]*)::\"(.*?)\"")
 
@@ -50,7 +51,11 @@ def check(policies: Sequence[Policy], known: lint.Known, base: BaseSchema, schem
     told = {(found.subject, found.line, found.column) for found in problems}
     problems += [found for found in context_problems(policies, known, base) if _place_of(found) not in told]
     told |= {_place_of(found) for found in problems}
-    problems += [found for found in type_problems(policies, schema) if _place_of(found) not in told]
+    named = {found.subject for found in problems}
+    for found in type_problems(policies, schema):
+        # An action that nobody knows has been told of: that none applies says nothing new.
+        if _place_of(found) not in told and not (_NONE_APPLIES in found.message and found.subject in named):
+            problems.append(found)
     return problems
 
 

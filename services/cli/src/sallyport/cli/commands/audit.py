@@ -29,7 +29,10 @@ _ALL_KINDS: Final = ", ".join(sorted(KINDS))
 _DETAILS: Final = (
     ("compound_id", "who"),
     ("org", "org"),
+    ("roles", "roles"),
+    ("scopes", "scopes"),
     ("source", "asked over"),
+    ("client", "client"),
     ("purpose", "purpose"),
     ("tool", "tool"),
     ("actions", "actions"),

@@ -84,7 +84,7 @@ def _asked(log: Path, old: Parts, new: Parts, given: Given) -> tuple[Asked, ...]
     again = comparing.rebuilt(records, given, old, new)
     if again.guessed:
         console.warn(
-            f"records hold neither roles nor arguments: for {again.guessed} calls the fewest roles are taken that give "
+            f"without the PDP's, records hold neither roles nor arguments: for {again.guessed} calls the fewest roles are taken that give "
             "the recorded decision, and stand-ins for arguments; say --role if all had the same"
         )
     if again.nameless:

@@ -35,7 +35,10 @@ def explain(
     directory: There = _HERE,
     role: Annotated[
         list[str] | None,
-        typer.Option(help="A role that the user had; the record doesn't say. May be repeated.", show_default=False),
+        typer.Option(
+            help="A role that the user had, where the PDP's record is gone, or another one to try. May be repeated.",
+            show_default="as recorded",
+        ),
     ] = None,
     resource: Annotated[
         str | None,

@@ -21,7 +21,7 @@ def who_can(
     tool: Annotated[str, typer.Argument(metavar="TOOL", help="The tool's name.")],
     resource: Annotated[
         str | None,
-        typer.Argument(metavar="TYPE::ID", help="One resource.", show_default="each that resources.yaml names"),
+        typer.Argument(metavar="TYPE::ID", help="One resource.", show_default="each that the set names"),
     ] = None,
     directory: There = _HERE,
     at: Annotated[
@@ -30,7 +30,7 @@ def who_can(
     values: Inputs = None,
     session: Sessions = None,
 ) -> None:
-    """Ask for every role, agent and org of the set whether they may call TOOL: permit, under conditions, or never.
+    """Ask for everybody whom the set tells apart whether they may call TOOL: permit, under conditions, or never.
 
     Exit code: 0 answered, 2 wrong usage.
     """

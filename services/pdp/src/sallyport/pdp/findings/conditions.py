@@ -12,7 +12,7 @@ from sallyport.pdp.explain.expression import text
 from sallyport.pdp.findings.finding import Finding, about
 from sallyport.pdp.findings.fold import Types, fold
 from sallyport.pdp.findings.parts import Parts
-from sallyport.pdp.findings.reach import SESSION, Kind, conditions, holds, kinds, met, written
+from sallyport.pdp.findings.reach import SESSION, Kind, conditions, holds, is_open, kinds, met, written
 from sallyport.pdp.policy import Policy, nodes
 from sallyport.pdp.types import Field, Record
 
@@ -52,25 +52,36 @@ def always_so(parts: Parts) -> Iterator[Finding]:
 def disarmed(parts: Parts) -> Iterator[Finding]:
     """`forbid … when { session has risk && … }` is silent exactly where the risk is unknown."""
     for policy in written(parts):
-        facts = _unknown(policy, kinds(policy, parts)) if not policy.permits else ()
+        facts = _unknown(policy, parts) if not policy.permits else ()
         if facts:
             message = f"this forbid says nothing while the session's {' and '.join(facts)} {_are(facts)} unknown"
             mend = f"turn it round: unless {{ context.session has {facts[0]} && ... }} forbids also what nobody knows"
             yield about(policy, "disarmed", _place(policy, pst.HasAttr(SESSION, facts[:1])), message, mend)
 
 
-def _unknown(policy: Policy, found: Iterable[Kind]) -> tuple[str, ...]:
+def _unknown(policy: Policy, parts: Parts) -> tuple[str, ...]:
     """The fact, or else all facts together, without which it matches nothing although it could."""
     asked = [node for node in nodes(policy.node.clauses) if isinstance(node, pst.HasAttr) and node.base == SESSION]
     names = tuple(sorted({node.attrs[0] for node in asked}))
-    for kind in found:
+    for kind in kinds(policy, parts) if names else ():
         # Without a required fact a call is denied before any policy is looked at.
         required = kind.action.tool.required_context if kind.action.tool is not None else ()
         open_ = tuple(name for name in names if name not in required)
         for facts in (*((name,) for name in open_), open_):
-            if facts and met(policy, kind) is None and holds(policy, _without(kind.types, facts)) is False:
+            less = _without(kind.types, facts)
+            if facts and met(policy, kind) is None and holds(policy, less) is False and not _walled(kind, less, parts):
                 return facts
     return ()
+
+
+def _walled(kind: Kind, types: Types, parts: Parts) -> bool:
+    """Does another forbid keep everybody off such requests, such as `unless { context.session has risk }`?"""
+    asked = (kind.action.name, types.resource)
+    return any(
+        holds(policy, types) and asked in {(found.action.name, found.types.resource) for found in kinds(policy, parts)}
+        for policy in written(parts)
+        if not policy.permits and is_open(policy.node.principal) and is_open(policy.node.resource)
+    )
 
 
 def _without(types: Types, facts: Iterable[str]) -> Types:

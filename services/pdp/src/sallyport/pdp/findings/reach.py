@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +18,7 @@ from sallyport.pdp.schema import SERVER_ID, Action
 
 SESSION: Final = pst.GetAttr(pst.Var("context"), "session")
 # What agents.yaml and the context admit: a comparison with what lies beyond is a slip.
-_BOUNDS: Final = {
+_BOUNDS: Final[Mapping[pst.Expr, tuple[int, int]]] = {
     pst.GetAttr(SESSION, "hour_utc"): (0, 23),
     pst.GetAttr(SESSION, "risk"): (0, 100),
     pst.GetAttr(SESSION, "call_count"): (0, 2**53 - 1),
@@ -77,6 +77,11 @@ def conditions(policy: Policy) -> Iterator[tuple[pst.Clause, pst.Expr]]:
             yield from ((clause, part) for part in chain(clause.expr, "and"))
         else:
             yield clause, clause.expr
+
+
+def is_open(scope: pst.PrincipalOrResourceConstraint) -> bool:
+    """Does it name nobody and nothing?"""
+    return isinstance(scope, pst.ScopeAny | pst.ScopeIs)
 
 
 def _types(resource: str, action: Action, parts: Parts) -> Types:

@@ -11,7 +11,7 @@ from sallyport.contract.catalog import Effect
 from sallyport.pdp import gates
 from sallyport.pdp.findings.finding import Finding, about
 from sallyport.pdp.findings.parts import Parts
-from sallyport.pdp.findings.reach import kinds, written
+from sallyport.pdp.findings.reach import is_open, kinds, written
 from sallyport.pdp.policy import Policy
 from sallyport.pdp.schema import CALL_TOOL, MCP, group_of
 
@@ -70,7 +70,7 @@ def open_policies(parts: Parts) -> Mapping[str, tuple[Policy, ...]]:
     """For each action the policies that every request for it looks at, whoever asks and whatever for."""
     found: dict[str, list[Policy]] = {name: [] for name in parts.snapshot.rules}
     for policy in parts.snapshot.policies:
-        if _is_open(policy.node.principal) and _is_open(policy.node.resource):
+        if is_open(policy.node.principal) and is_open(policy.node.resource):
             for name in {kind.action.name for kind in kinds(policy, parts)}:
                 found[name].append(policy)
     return {name: tuple(policies) for name, policies in found.items()}
@@ -89,21 +89,12 @@ def unbounded(parts: Parts) -> Iterator[Finding]:
         yield about(policies[0], "unbounded", policies[0].statement.start, message, mend)
 
 
-def _is_open(scope: pst.PrincipalOrResourceConstraint) -> bool:
-    return isinstance(scope, pst.ScopeAny | pst.ScopeIs)
-
-
 def walls(parts: Parts) -> Mapping[tuple[str, str], Policy]:
     """What is forbidden to everybody: an action on a type of resource, and by which policy."""
     found: dict[tuple[str, str], Policy] = {}
     for policy in parts.snapshot.policies:
         node = policy.node
-        if (
-            policy.permits
-            or node.clauses
-            or not isinstance(node.principal, pst.ScopeAny)
-            or not _is_open(node.resource)
-        ):
+        if policy.permits or node.clauses or not isinstance(node.principal, pst.ScopeAny) or not is_open(node.resource):
             continue
         for kind in kinds(policy, parts):
             found.setdefault((kind.action.name, kind.types.resource), policy)
