@@ -99,7 +99,7 @@ def answers(parts: Parts, asked: Asked) -> list[Answer]:
 def assumptions(asked: Asked) -> Iterator[str]:
     """What the answers hold for."""
     yield f"asked at {asked.at:%Y-%m-%dT%H:%M:%SZ}; each role alone, and roles together where a policy asks for several (a + b)"
-    yield "users, OAuth scopes and ids that policies name are asked about by name; `somebody` is named nowhere"
+    yield "users, OAuth scopes and ids that policies name are asked about, too; `somebody` is named nowhere"
     facts = {name: getattr(asked.session, name) for name in ("ip", "risk", "mfa_age", "call_count")}
     yield "of the session: " + ", ".join(f"{name} {'unknown' if it is None else it}" for name, it in facts.items())
     given = ", ".join(asked.input) or "none"
@@ -240,7 +240,9 @@ def _judged(explained: Explanation, unlisted: frozenset[str], by_role: frozenset
     may_permit = [policy for policy in (*matched, *open_) if policy.permits]
     if not may_permit:
         return "never", "no permit matches"
-    return "conditional, now deny", _ids([policy for policy in open_ if not policy.permits] or may_permit)
+    against = [policy for policy in matched if not policy.permits]
+    missing = () if any(policy.permits for policy in matched) else may_permit
+    return "conditional, now deny", _ids((*missing, *against) or open_)
 
 
 def _reads_context(policy: Policy) -> bool:

@@ -7,12 +7,12 @@ import time
 from typing import Final
 
 import grpc
-from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from sallyport.authz.v1 import authz_pb2 as pb
-from sallyport.contract.limits import NONCE_BYTES, RELOAD_SECONDS
+from sallyport.contract.limits import RELOAD_SECONDS
 from sallyport.contract.seal import HopKey, Label
+from sallyport.pdp import nonced
 from sallyport.pdp.guard import Context, abort, guarded
 from sallyport.pdp.inforce import InForce, told
 from sallyport.pdp.observer import Reloaded
@@ -57,7 +57,7 @@ class Operator:
         if len(UnknownFieldSet(request)) or not self._key.open(Label.RELOAD_QUESTION, request.question, request.mac):
             self._strangers.saw()
             await abort(context, grpc.StatusCode.UNAUTHENTICATED)
-        question = _read(request.question)
+        question = nonced.read(request.question, pb.ReloadQuestion())
         if question is None or not self._is_fresh(question):
             await abort(context, grpc.StatusCode.UNAUTHENTICATED)
         try:
@@ -84,14 +84,3 @@ class Operator:
             catalog_digest=snapshot.catalog_digest if snapshot and same else "",
             problems=told(event.problems),
         )
-
-
-def _read(payload: bytes) -> pb.ReloadQuestion | None:
-    """None unless the bytes are the one encoding of a question with a whole nonce."""
-    question = pb.ReloadQuestion()
-    try:
-        question.ParseFromString(payload)
-    except DecodeError:
-        return None
-    canonical = not len(UnknownFieldSet(question)) and question.SerializeToString(deterministic=True) == payload
-    return question if canonical and len(question.nonce) == NONCE_BYTES else None

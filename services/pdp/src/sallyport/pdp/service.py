@@ -11,13 +11,13 @@ from typing import Final, cast
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.contract.limits import NONCE_BYTES, check_answer
 from sallyport.contract.seal import HopKey, Label
-from sallyport.pdp import decider
+from sallyport.pdp import decider, nonced
 from sallyport.pdp import question as contract
 from sallyport.pdp.guard import Context, abort, guarded, without_values
 from sallyport.pdp.inforce import InForce
@@ -82,7 +82,7 @@ class AuthorizationService:
     @guarded
     async def GetCatalog(self, request: pb.GetCatalogRequest, context: Context) -> pb.GetCatalogResponse:  # noqa: N802 — gRPC
         await self._open(context, request, Label.CATALOG_QUESTION, request.question, request.mac)
-        question = _catalog_question(request.question)
+        question = nonced.read(request.question, pb.CatalogQuestion())
         if question is None:
             await abort(context, grpc.StatusCode.INVALID_ARGUMENT)
         answer = self._in_force.catalog_answer(question).SerializeToString()
@@ -187,14 +187,3 @@ def _decision(
         seconds=seconds,
         traceparent=envelope.traceparent,
     )
-
-
-def _catalog_question(payload: bytes) -> pb.CatalogQuestion | None:
-    """None unless the bytes are the one encoding of a question with a whole nonce."""
-    question = pb.CatalogQuestion()
-    try:
-        question.ParseFromString(payload)
-    except DecodeError:
-        return None
-    canonical = not len(UnknownFieldSet(question)) and question.SerializeToString(deterministic=True) == payload
-    return question if canonical and len(question.nonce) == NONCE_BYTES else None
