@@ -21,6 +21,7 @@ from sallyport.pdp.http.connection import Answered, Connection, unheard
 from sallyport.pdp.http.exchange import Routes, exchange
 from sallyport.pdp.http.limits import Limits
 from sallyport.runtime import addresses
+from sallyport.runtime.accepted import Accepted
 from sallyport.runtime.problems import ConfigError
 
 _BACKLOG: Final = 128
@@ -146,17 +147,20 @@ class _Door:
         self.holder = holder  # the address that has this place
         self._leave = functools.partial(leave, self)
         self._handshake: asyncio.Task[None] | None = None  # the loop alone keeps no strong reference
+        self._accepted: Accepted | None = None
 
     def open(self, accepted: socket.socket, tls: ssl.SSLContext | None, limits: Limits) -> None:
-        self._handshake = asyncio.get_running_loop().create_task(self._shake_hands(accepted, tls, limits))
+        self._accepted = Accepted(accepted)
+        self._handshake = asyncio.get_running_loop().create_task(self._shake_hands(self._accepted, tls, limits))
 
     def cut(self) -> None:
         self._leave()
-        if self._handshake is not None:
+        if self._handshake is not None and self._accepted is not None:
             self._handshake.cancel()
+            self._accepted.hang_up()
         self.connection.abort()
 
-    async def _shake_hands(self, accepted: socket.socket, tls: ssl.SSLContext | None, limits: Limits) -> None:
+    async def _shake_hands(self, accepted: Accepted, tls: ssl.SSLContext | None, limits: Limits) -> None:
         options: dict[str, Any] = {}
         if tls is not None:
             options = {
@@ -166,7 +170,7 @@ class _Door:
             }
         # OSError: ssl.SSLError is one, and a peer that leaves in mid-handshake.
         with contextlib.suppress(OSError):
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: self.connection, accepted, **options)
+            await accepted.hand_over(lambda: self.connection, **options)
         self._handshake = None
         if not self.connection.opened:
             self._leave()

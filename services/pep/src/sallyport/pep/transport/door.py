@@ -16,6 +16,7 @@ from sallyport.pep.refusal import Reason
 from sallyport.pep.transport.crowd import Crowd
 from sallyport.pep.transport.limits import Limits
 from sallyport.pep.transport.protocol import HttpProtocol, OnRefused
+from sallyport.runtime.accepted import Accepted
 
 Open: TypeAlias = Callable[["Door"], HttpProtocol]
 
@@ -30,6 +31,7 @@ class Door:
         self._crowd, self._limits, self._on_refused, self._tls = crowd, limits, on_refused, tls
         self._protocol: HttpProtocol | None = None
         self._handshake: asyncio.Task[None] | None = None  # the loop alone keeps no strong reference
+        self._accepted: Accepted | None = None
         self._cut = False
 
     def enter(self, connection: socket.socket, open_: Open) -> None:
@@ -39,7 +41,8 @@ class Door:
             self._on_refused(Reason.OVERLOADED, "all connections are at work", self.address)
             return
         self._protocol = open_(self)
-        self._handshake = asyncio.get_running_loop().create_task(self._shake_hands(connection, self._protocol))
+        self._accepted = Accepted(connection)
+        self._handshake = asyncio.get_running_loop().create_task(self._shake_hands(self._accepted, self._protocol))
 
     def cut(self, detail: str) -> None:
         """End the connection at once, in whichever state it is, and say why."""
@@ -49,12 +52,13 @@ class Door:
     def abort(self) -> None:
         self._cut = True
         self._crowd.leave(self)
-        if self._handshake is not None:
+        if self._handshake is not None and self._accepted is not None:
             self._handshake.cancel()
+            self._accepted.hang_up()
         if self._protocol is not None and self._protocol.opened:
             self._protocol.transport.abort()
 
-    async def _shake_hands(self, connection: socket.socket, protocol: HttpProtocol) -> None:
+    async def _shake_hands(self, connection: Accepted, protocol: HttpProtocol) -> None:
         options: dict[str, Any] = {}
         if self._tls is not None:
             options["ssl"] = self._tls
@@ -62,7 +66,7 @@ class Door:
             options["ssl_shutdown_timeout"] = self._limits.linger_seconds
         failure = "closed during the handshake"
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, connection, **options)
+            await connection.hand_over(lambda: protocol, **options)
         except OSError as error:  # ssl.SSLError is one
             failure = _why(error)
         self._handshake = None
