@@ -85,3 +85,52 @@ async def test_a_catalog_that_the_pdp_refuses_stops_nothing_and_operators_are_to
             if warned:
                 assert told["policies"].startswith("last reload refused: ")
                 assert "delete_file" in told["policies"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"{hosted: delete_file}", b"{hosted: delete_fil}"),
+        (b"{hosted: delete_file}", b"{upstream: crm}"),
+        (rb"pattern: '^[^\x00-\x1f\x7f\\]+$'", b"pattern: '(?=a)b'"),
+        (b"required: [path]\n", b"required: [path]\n      maxProperties: -3\n"),
+        (b"required: [path]\n", b'required: [path]\n      $ref: "http://x/y"\n'),
+    ],
+    ids=["no such hosted tool", "upstream", "pattern outside the engine", "negative bound", "reference to the network"],
+)
+async def test_p1_a_tool_that_the_gate_can_not_serve_takes_no_other_with_it(
+    running: Up, old: bytes, new: bytes
+) -> None:
+    """The PDP takes such a catalog: it types policies, and knows neither the gate's tools nor its validator."""
+    file = running.directory / "policies" / FILE
+    shipped = file.read_bytes()
+    start = shipped.index(b"- name: delete_file")
+    end = shipped.index(b"- name: database_query")
+    data = shipped[:start] + shipped[start:end].replace(old, new) + shipped[end:]
+    if b"upstream" in new:
+        data += b"\nupstreams: {crm: {url: https://crm.example/mcp}}\n"
+    assert data != shipped
+    async with Connection(running.endpoint, laptop.token(running.directory)) as line:
+        for wanted, served in ((data, False), (shipped, True)):
+            replace(file, wanted)
+            until = time.monotonic() + PATIENCE
+            while True:
+                answer = await line.call("read_file", {"path": "alice/notes.txt"})
+                assert permitted(answer), answer
+                if judged_by(running.directory, answer["result"]["_meta"]["sallyport.io/decision_id"]) == digest(
+                    wanted
+                ):
+                    break
+                assert time.monotonic() < until
+            status, told = told_to_operators(running)
+            assert status == 200
+            assert ("tools" in told) is not served
+            assert served or "delete_file" in told["tools"]
+            refused = await line.call("delete_file", {"path": "bob/notes.txt"})
+            assert refused["error"]["code"] == -32010
+    lines = [
+        line for file in (running.directory / "audit").glob("pep-*/*.jsonl") for line in file.read_text().splitlines()
+    ]
+    assert any(
+        record["kind"] == "policy" and "delete_file" in str(record["not_served"]) for record in map(json.loads, lines)
+    )

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
 import stat
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import pytest
+
 from sallyport.cli import endpoint
 from sallyport.cli.complaint import Exit
 from sallyport.cli.laptop import Laptop
+from sallyport.pdp.load import load
 from sallyport.runtime import mounted_dir
 from tests.contract.pdp_service.process import started
 from tests.support import laptop
@@ -18,6 +22,33 @@ from tests.support import laptop
 
 async def reload(directory: Path) -> CompletedProcess[str]:
     return await asyncio.to_thread(laptop.cli, "policy", "reload", directory)
+
+
+@pytest.mark.parametrize("link", ["", "..data"])
+async def test_a_reload_speaks_of_the_set_that_pdp_yaml_names(tmp_path: Path, link: str) -> None:
+    made = Laptop(laptop.init(tmp_path / "laptop"))
+    live = made.root / "live"
+    version = live / "v1" if link else live
+    shutil.copytree(made.policies, version)
+    (version / "extra.cedar").write_text('@id("extra.none")\nforbid (principal, action, resource);\n')
+    if link:
+        (live / link).symlink_to("v1")
+    made.pdp_config.write_text(made.pdp_config.read_text().replace("policies: policies ", "policies: live "))
+    async with started(made.pdp_config, "--listen", "127.0.0.1:0", "--health", "127.0.0.1:0") as process:
+        endpoint.write(made, endpoint.Endpoint("", "", process.listen, "", 0, process.child.pid))
+        done = await reload(made.root)
+        contents = mounted_dir.read(live)
+        count = len(load(contents).policies)
+        assert done.returncode == Exit.OK
+        assert done.stdout.startswith(f"in force: {count} policies, ")
+        assert contents.revision[:12] in done.stdout
+
+        (version / "extra.cedar").write_text("permit (\n")
+        done = await reload(made.root)
+        assert done.returncode == Exit.USAGE
+        assert f"{live}: 1 problem; the set was refused" in done.stderr
+        hinted = await asyncio.to_thread(laptop.cli, "policy", "check", made.root)
+        assert (hinted.returncode, "extra.cedar:" in hinted.stderr) == (Exit.USAGE, True)
 
 
 async def test_an_operator_reloads_and_is_told_what_serves_or_what_to_mend(tmp_path: Path) -> None:

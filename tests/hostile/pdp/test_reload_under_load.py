@@ -23,7 +23,7 @@ from tests.contract.pdp_service.reloading import Following, following, publish
 from tests.contract.pdp_service.running import OWN_CONNECTION, Client, question
 from tests.support import policy_dir
 
-RELOADS = int(os.environ.get("SALLYPORT_RELOADS", "100"))  # 1,000 take about half a minute
+RELOADS = int(os.environ.get("SALLYPORT_RELOADS", "1000"))  # they take one to two minutes
 ASKERS = 4
 PACE = 0.003  # seconds between an answer and the next question: steady, and room for the reloads
 Files = Mapping[str, bytes]

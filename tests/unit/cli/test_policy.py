@@ -29,6 +29,71 @@ def test_what_init_wrote_would_serve(tmp_path: Path) -> None:
         assert run.stdout.startswith("good: ")
 
 
+SERVED = '@id("served")\nforbid (principal, action == Action::"read_file", resource);\n'
+
+
+@pytest.fixture(params=["plain", "swung"])
+def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A directory of `init` whose pdp.yaml names another set, which says more; its own `policies` is the old one."""
+    made = init(tmp_path / "laptop")
+    live = tmp_path / "live"
+    version = live if request.param == "plain" else live / "v1"
+    shutil.copytree(shipped.find(), version)
+    (version / "served.cedar").write_text(SERVED)
+    if request.param == "swung":
+        (live / "..data").symlink_to("v1")
+    config = made / "pdp.yaml"
+    config.write_text(config.read_text().replace("policies: policies ", "policies: ../live "))
+    return made
+
+
+def test_every_command_speaks_of_the_set_that_pdp_yaml_names(elsewhere: Path) -> None:
+    live = elsewhere.parent / "live"
+    for command in ("check", "show"):
+        run = here("policy", command, elsewhere)
+        assert (run.returncode, run.stdout) == (0, here("policy", command, live).stdout)
+        assert run.stdout != here("policy", command, elsewhere / "policies").stdout
+    assert "served" in here("policy", "who-can", "read_file", "File::alice/notes.txt", "--dir", elsewhere).stdout
+    case = elsewhere / "case.yaml"
+    alice = "{user: alice, agent: coding-bot, org: acme, roles: [user]}"
+    case.write_text(f"principal: {alice}\naction: read_file\nresource: File::alice/notes.txt\n")
+    explained = here("policy", "explain", "--request", case, "--dir", elsewhere)
+    assert "forbidden by served" in explained.stdout
+
+
+def test_the_tests_that_are_run_are_those_of_the_set_that_pdp_yaml_names(elsewhere: Path) -> None:
+    run = here("policy", "test", elsewhere, "--no-coverage")
+    assert run.returncode == 1
+    assert "served" in run.stdout + run.stderr
+    assert here("policy", "test", elsewhere / "policies", "--no-coverage").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("policies: gone", "correct `policies:` in"),
+        ("policies: [policies]", "names no directory in `policies:`"),
+        ('policies: ""', "names no directory in `policies:`"),
+        ("# nothing", "names no directory in `policies:`"),
+        ("policies: *x", "aliases are not allowed"),
+    ],
+)
+def test_a_pdp_yaml_that_names_no_set_is_told_and_no_other_set_is_looked_at(
+    tmp_path: Path, line: str, wrong: str
+) -> None:
+    made = init(tmp_path / "laptop")
+    config = made / "pdp.yaml"
+    config.write_text(config.read_text().replace("policies: policies ", f"{line} "))
+    run = here("policy", "check", made)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert wrong in run.stderr.replace("\n", " ")
+    assert "Traceback" not in run.stderr
+    config.unlink()
+    config.symlink_to("gone.yaml")
+    run = here("policy", "check", made)
+    assert (run.returncode, run.stdout) == (1, "")
+
+
 def test_every_problem_is_told_with_file_and_line(policies: Path) -> None:
     (policies / "one.cedar").write_text('@id("one")\npermit (principal, action, \n')
     (policies / "two.cedar").write_text('@id("two")\npermit (principal, action == Action::"gone", resource);\n')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,38 @@ def test_another_revision_than_the_recorded_one_is_warned_of(home: Home) -> None
     run = here("policy", "explain", DECISION, "--dir", home.root)
     assert "the record's revision is ffffffffffff" in run.stderr
     assert "name that day's directory with --dir" in run.stderr
+
+
+@pytest.mark.parametrize("link", ["", "..data"])
+def test_a_record_is_explained_against_the_set_that_pdp_yaml_names(home: Home, link: str) -> None:
+    """`policies` of the directory itself is an old set; the record stays where it is."""
+    live = home.root / "live"
+    version = live / "v1" if link else live
+    shutil.copytree(POLICIES, version)
+    (version / "mine.cedar").write_text('@id("mine") forbid (principal, action == Action::"read_file", resource);')
+    if link:
+        (live / link).symlink_to("v1")
+    (home.root / "pdp.yaml").write_text("policies: live\n")
+    record(home, reasons=["mine"], revision=mounted_dir.read(live).revision)
+    run = here("policy", "explain", DECISION, "--dir", home.root)
+    assert run.returncode == 0
+    assert "Denied: forbidden by mine." in run.stdout
+    assert "revision" not in run.stderr
+
+
+def test_a_policy_directory_without_a_record_beside_it_is_told_where_the_record_is(home: Home, tmp_path: Path) -> None:
+    record(home)
+    away = tmp_path / "away"
+    shutil.copytree(POLICIES, away)
+    nowhere = here("policy", "explain", DECISION, "--dir", away)
+    assert nowhere.returncode == 1
+    assert "--audit" in nowhere.stderr
+    for place in (home.root, home.audit):
+        run = here("policy", "explain", DECISION, "--dir", away, "--audit", place)
+        assert run.returncode == 0
+        assert '"bob" == "alice"' in run.stdout
+    missing = here("policy", "explain", DECISION, "--dir", away, "--audit", tmp_path / "gone")
+    assert (missing.returncode, "is not a directory" in missing.stderr) == (2, True)
 
 
 def test_a_record_without_a_resource_asks_for_one(home: Home) -> None:

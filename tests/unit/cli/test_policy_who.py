@@ -120,6 +120,45 @@ def test_what_no_list_holds_is_conditional_and_never_never(mine: Path) -> None:
         assert not any(why.startswith("no permit matches") for _, why in rows)
 
 
+HIDING = """
+@id("trusted") permit (principal, action == Action::"read_file", resource)
+when { principal.agent_trust_level >= 9 && context.session.hour_utc < 6 };
+"""
+
+
+@pytest.fixture
+def hiding(tmp_path: Path) -> Path:
+    """Through an agent that isn't trusted no call can be permitted, at whatever hour."""
+    copy = tmp_path / "hiding"
+    shutil.copytree(POLICIES, copy)
+    (copy / "hiding.cedar").write_text(HIDING)
+    return copy
+
+
+def test_whoever_the_tool_is_hidden_from_is_told_never_and_why(hiding: Path) -> None:
+    rows = _rows("read_file", "File::alice/notes.txt", "--at", "2026-03-04T12:00:00Z", directory=hiding)
+    hidden = [(row, why) for row, why in rows if why.endswith("isn't listed for them")]
+    assert any("acme" in row and why == "no permit matches; the tool isn't listed for them" for row, why in hidden)
+    assert {row.split()[0] for row, _ in hidden} == {"never"}
+
+
+def test_a_hidden_tool_is_never_callable_though_the_session_lacks_a_fact(hiding: Path) -> None:
+    catalog = hiding / "catalog.yaml"
+    required = "  - name: read_file\n    required_context: [risk]\n"
+    catalog.write_text(catalog.read_text().replace("  - name: read_file\n", required))
+    rows = _rows("read_file", "File::alice/notes.txt", directory=hiding)
+    guests = [why for row, why in rows if "acme" in row and "guest" in row]
+    assert guests
+    assert all(why == "role:gate:read_file; the tool isn't listed for them" for why in guests)
+
+
+def test_no_answer_says_conditional_of_a_tool_that_is_not_listed(hiding: Path, mine: Path) -> None:
+    for name in ("read_file", "write_file", "delete_file", "describe_table"):
+        for directory in (hiding, mine):
+            rows = _rows(name, directory=directory)
+            assert not [row for row, why in rows if "conditional" in row and "isn't listed" in why]
+
+
 def test_a_fact_that_the_session_lacks_is_a_condition(mine: Path) -> None:
     text = (mine / "catalog.yaml").read_text()
     (mine / "catalog.yaml").write_text(

@@ -29,12 +29,17 @@ def figures(counts: Counter[str]) -> tuple[int, ...]:
     return tuple(counts[name] for name in ("files", "requests", "different", "error", "absent"))
 
 
+def tried(case: corpus.Case | corpus.Unreadable, counts: Counter[str]) -> list[str]:
+    assert isinstance(case, corpus.Case)
+    return list(corpus.check(case, counts))
+
+
 @there
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("half", sorted(HALVES))
 def test_p5_each_generated_test_gives_cedars_decision_reasons_errors_and_validation(half: int) -> None:
     counts: Counter[str] = Counter()
-    found = [line for case in islice(corpus.cases(GENERATED), half, None, 2) for line in corpus.check(case, counts)]
+    found = [line for case in islice(corpus.cases(GENERATED), half, None, 2) for line in tried(case, counts)]
     assert found == []
     assert figures(counts) == HALVES[half]
 
@@ -42,7 +47,7 @@ def test_p5_each_generated_test_gives_cedars_decision_reasons_errors_and_validat
 @there
 def test_p5_each_test_written_by_hand_does_too() -> None:
     counts: Counter[str] = Counter()
-    assert [line for case in corpus.cases(CORPUS / "tests") for line in corpus.check(case, counts)] == []
+    assert [line for case in corpus.cases(CORPUS / "tests") for line in tried(case, counts)] == []
     assert figures(counts) == (22, 74, 0, 0, 2)
 
 
@@ -196,9 +201,25 @@ def test_tests_of_one_name_in_two_folders_of_an_archive_are_two_tests(
         for path in sorted(tmp_path.rglob("*.*")):
             if path != packed:
                 archive.add(path, path.relative_to(tmp_path))
-    assert run(packed) == run(tmp_path) == 1
-    said = capsys.readouterr().out
-    assert said.count("2 files, 12 requests: 1 differ") == 2
+    assert run(packed) == 1
+    assert "2 files, 12 requests: 1 differ" in capsys.readouterr().out
+    assert run(tmp_path) == 1  # the folders, and the archive in it
+    assert "4 files, 24 requests: 2 differ" in capsys.readouterr().out
+
+
+def test_one_file_that_can_not_be_read_hides_nothing_of_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    laid_out(tmp_path / "good")
+    laid_out(tmp_path / "wrong", spoilt(WRONG["validation"]))
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"requests": [')
+    entities = tmp_path / "one.entities.json"  # lies beside a test, and is met by *.json
+    entities.write_text("[]")
+    assert run(broken, entities, tmp_path / "good", tmp_path / "wrong") == 2
+    said = capsys.readouterr()
+    assert "broken.json" in said.err
+    assert "1 can't be read; 2 files, 12 requests: 1 differ" in said.out
 
 
 def test_what_a_test_names_by_its_path_is_taken_before_what_lies_beside_it(tmp_path: Path) -> None:

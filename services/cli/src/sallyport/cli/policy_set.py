@@ -9,7 +9,7 @@ import typer
 
 from sallyport.cli import console
 from sallyport.cli.complaint import Complaint
-from sallyport.runtime import mounted_dir
+from sallyport.runtime import mounted_dir, strict_yaml
 
 if TYPE_CHECKING:
     from sallyport.pdp.findings.parts import Parts
@@ -22,6 +22,12 @@ There = Annotated[Path, typer.Option("--dir", metavar="DIR", help=_HELP, show_de
 
 def locate(directory: Path) -> Path:
     """The policy directory itself."""
+    config = directory / "pdp.yaml"
+    if config.is_symlink() or config.exists():  # a link that leads nowhere is no leave to look elsewhere
+        place = served(config)
+        if not place.is_dir():
+            raise Complaint(f"{place} is not a directory", f"create it, or correct `policies:` in {config}")
+        return place
     inside = directory / "policies"
     place = inside if inside.is_dir() else directory
     if not place.is_dir():
@@ -30,6 +36,18 @@ def locate(directory: Path) -> Path:
             f"name a policy directory, or one made by `{console.command('init', 'DIR')}`",
         )
     return place
+
+
+def served(config: Path) -> Path:
+    """What a PDP with this pdp.yaml serves from, whether it is there or not. Raises ConfigError."""
+    document = strict_yaml.parse(config.read_bytes(), str(config))
+    match document.value:
+        case {"policies": str(path)} if path and "\0" not in path:
+            return config.parent / path
+    raise Complaint(
+        f"{config} names no directory in `policies:`, so no PDP starts with it",
+        "put the line back as `init` writes it, such as `policies: policies`",
+    )
 
 
 def load(place: Path) -> Snapshot:

@@ -25,13 +25,15 @@ from sallyport.pdp.policy import Policy, nodes
 MOST: Final = 4000  # questions
 _ISSUER: Final = "any issuer"
 _OTHER: Final = "somebody"  # whom nothing names
-_ORDER: Final = ("permit", "conditional, now permit", "conditional, now deny", "never")
+_NEVER: Final = "never"
+_ORDER: Final = ("permit", "conditional, now permit", "conditional, now deny", _NEVER)
 _WIDTH: Final = max(map(len, _ORDER))
-_LISTED: Final = {"yes": "", "no": "; the tool isn't listed for them", "": ""}
+_HIDDEN: Final = "; the tool isn't listed for them"
 _BENEATH: Final = "*"  # stands for the ids beneath a prefix
 # Refusals that neither the session nor the arguments of another call could undo.
 _FINAL: Final = frozenset({ErrorCode.ORG_ISOLATION, ErrorCode.UNKNOWN_ORG, ErrorCode.UNKNOWN_RESOURCE})
 _ANY_ROLE: Final = "any role"
+_NONE: Final = "no permit matches"
 _Uid: TypeAlias = tuple[str, str]
 
 
@@ -54,7 +56,6 @@ class Answer:
     role: str
     scopes: str  # empty: with whatever scopes
     resource: str
-    listed: str
     answer: str
     why: str
 
@@ -71,7 +72,7 @@ def lines(found: Sequence[Answer]) -> Iterator[str]:
         for row in rows:
             scopes = f"; scopes: {row.scopes}" if row.scopes else ""
             yield f"  {row.answer:<{_WIDTH}}  {row.org}: {row.user} via {row.agent}; {row.role}{scopes}"
-            yield f"  {'':<{_WIDTH}}  {row.why}{_LISTED[row.listed]}"
+            yield f"  {'':<{_WIDTH}}  {row.why}"
 
 
 def answers(parts: Parts, asked: Asked) -> list[Answer]:
@@ -117,7 +118,7 @@ class _Question:
     uid: _Uid
     user: str  # as it is told
     alike: tuple[str, ...]  # roles that are answered as the principal's
-    refused: Verdict | None  # whoever it is, no policy is looked at
+    refused: tuple[str, str] | None  # answer and why, where no policy is looked at, whoever it is
 
 
 class _Asker:
@@ -146,29 +147,30 @@ class _Asker:
         principal, uid = question.principal, question.uid
         cells = principal.org, question.user, principal.agent_id
         resource = f"{uid[0]}::{uid[1]}"
-        if question.refused is not None:
-            answer, why = self._refusal(question.refused)
-            yield Answer(*cells, _ANY_ROLE, "", resource, "", answer, why)
+        if question.refused is not None and question.refused[0] == _NEVER:
+            yield Answer(*cells, _ANY_ROLE, "", resource, *question.refused)
             return
-        snapshot, query = self._parts.snapshot, self._query(uid)
-        answer, why = _judged(explain(snapshot, principal, query, self._asked.at), self._named.unlisted, self._by_role)
-        listed = "no" if self._decide(principal, query, Purpose.VISIBILITY).effect is Effect.DENY else "yes"
+        explained = explain(self._parts.snapshot, principal, self._query(uid), self._asked.at)
+        answer, why = question.refused or _judged(explained, self._named.unlisted, self._by_role)
+        if hidden := self._hidden(question, explained):  # what isn't listed can't be called, whatever the session says
+            answer, why = _NEVER, (why if answer == _NEVER else hidden) + _HIDDEN
         scopes = _scoped(principal.scopes) if self.every_scope else ""
         for role in question.alike:
-            yield Answer(*cells, role, scopes, resource, listed, answer, why)
+            yield Answer(*cells, role, scopes, resource, answer, why)
 
     def _of(self, uid: _Uid, org: str, agent: str, users: Sequence[tuple[str, str]]) -> Iterator[_Question]:
         anybody = Principal(*users[-1], agent, org, self._roles[0][0])
         verdict = self._decide(anybody, self._query(uid), Purpose.CALL)
-        if set(verdict.errors) - {ErrorCode.POLICY_ERROR}:  # neither user nor role has a part in it
-            yield _Question(anybody, uid, "anybody", (), verdict)
+        refused = self._refusal(verdict)
+        if refused is not None and refused[0] == _NEVER:  # neither user nor role has a part in it
+            yield _Question(anybody, uid, "anybody", (), refused)
             return
         for issuer, user in users:
             told = user if issuer == self._issuer else f"{user} of {issuer}"
             for kind in self._roles:
                 for scopes in self._named.scopes:
                     principal = Principal(issuer, user, agent, org, kind[0], scopes)
-                    yield _Question(principal, uid, told, tuple(map(_together, kind)), None)
+                    yield _Question(principal, uid, told, tuple(map(_together, kind)), refused)
 
     def _resources(self) -> Iterator[_Uid]:
         tool, known = self._asked.tool, self._parts.resources
@@ -204,12 +206,27 @@ class _Asker:
         digest = snapshot.catalog_digest
         return decide(snapshot, principal, [query], purpose, catalog_digest=digest, now=self._asked.at)[0]
 
-    def _refusal(self, verdict: Verdict) -> tuple[str, str]:
+    def _hidden(self, question: _Question, explained: Explanation) -> str:
+        """Why nobody whom the row stands for is shown the tool; empty where somebody is, or may be."""
+        verdict = self._decide(question.principal, self._query(question.uid), Purpose.VISIBILITY)
+        if verdict.effect is not Effect.DENY:
+            return ""
+        unsure = self._named.unlisted | self._by_role  # others of the row may be answered otherwise by these
+        if verdict.reasons or verdict.errors:
+            told = (*(code.name for code in verdict.errors), *verdict.reasons)
+            return ", ".join(told)
+        others = (one for one in explained.traces if one.policy.permits and one.policy.id in unsure)
+        open_ = any(one.policy.id in self._by_role or one.outcome is not Outcome.SCOPE for one in others)
+        return "" if open_ else _NONE
+
+    def _refusal(self, verdict: Verdict) -> tuple[str, str] | None:
         """A fact that the session lacks, or a stand-in for an argument, may be all that is wrong."""
+        if not set(verdict.errors) - {ErrorCode.POLICY_ERROR}:
+            return None
         codes = ", ".join(code.name for code in verdict.errors)
         if ErrorCode.UNKNOWN_RESOURCE in verdict.errors and _looks_up(self._asked.tool):
             return "conditional, now deny", f"{codes}, unless the tool itself looks it up"
-        return ("never" if _FINAL & set(verdict.errors) else "conditional, now deny"), codes
+        return (_NEVER if _FINAL & set(verdict.errors) else "conditional, now deny"), codes
 
 
 def _looks_up(tool: Tool) -> bool:
@@ -236,10 +253,10 @@ def _judged(explained: Explanation, unlisted: frozenset[str], by_role: frozenset
         return ("conditional, now permit", _ids(doubts)) if doubts else ("permit", ", ".join(names))
     walls = [policy for policy in matched if not policy.permits and policy.id not in doubtful]
     if walls:
-        return "never", _ids(walls)
+        return _NEVER, _ids(walls)
     may_permit = [policy for policy in (*matched, *open_) if policy.permits]
     if not may_permit:
-        return "never", "no permit matches"
+        return _NEVER, _NONE
     against = [policy for policy in matched if not policy.permits]
     missing = () if any(policy.permits for policy in matched) else may_permit
     return "conditional, now deny", _ids((*missing, *against) or open_)

@@ -3,7 +3,7 @@
 Takes files of the form that cedar-integration-tests uses (a JSON object with policies, entities, schema, shouldValidate
 and requests), folders of them, and .tar.gz archives. Decision, reasons, errors and validation must be Cedar's, but for
 what the room refuses besides: any evaluation error is a denial, and so is an entity that is referred to and isn't
-there. Exit code: 0 all equal, 1 some differ, 2 a file can't be read.
+there. Exit code: 0 all equal, 1 some differ, 2 some can't be read (the rest is tried).
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from sallyport.pdp.rule import Rule
 from sallyport.pdp.slices import ANY, Key, Keys
 from sallyport.pdp.world import Uid, World
 
+_ARCHIVES: Final = (".tar.gz", ".tgz")
+_ENTITIES: Final = ".entities.json"
 _SHOWN: Final = 50  # differences that are printed
 _TEXTS: Final = ("policies", "schema", "entities")
 Read = Callable[[str], bytes | None]
@@ -44,41 +46,69 @@ class Case:
     entities: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What isn't a test that can be tried."""
+
+    why: str
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m sallyport.pdp.corpus", description=__doc__)
     parser.add_argument("paths", nargs="+", type=Path, metavar="FILE", help="a test, a folder, or a .tar.gz of them")
     counts: Counter[str] = Counter()
     differences: list[str] = []
-    try:
-        for path in parser.parse_args(argv).paths:
-            for case in cases(path):
-                differences += check(case, counts)
-    except (OSError, ValueError, tarfile.TarError) as error:
-        print(f"can't be read: {error}", file=sys.stderr)  # noqa: T201 — a command's output
-        return 2
+    for path in parser.parse_args(argv).paths:
+        differences += _differences(path, counts)
     for difference in differences[:_SHOWN]:
-        print(difference)  # noqa: T201 — same
+        print(difference)  # noqa: T201 — a command's output
     print(summary(counts))  # noqa: T201 — same
+    if counts["unreadable"]:
+        return 2
     return 1 if differences or not counts["requests"] else 0
 
 
+def _differences(path: Path, counts: Counter[str]) -> Iterator[str]:
+    """What can't be read is said, and the rest is tried all the same."""
+    found = cases(path)
+    while True:
+        try:
+            case = next(found, None)
+            if case is None:
+                return
+            if isinstance(case, Case):
+                yield from check(case, counts)
+            else:
+                _complain(case.why, counts)
+        except (OSError, ValueError, tarfile.TarError) as error:
+            _complain(str(error), counts)
+
+
+def _complain(why: str, counts: Counter[str]) -> None:
+    counts["unreadable"] += 1
+    print(f"can't be read: {why}", file=sys.stderr)  # noqa: T201 — a command's output
+
+
 def summary(counts: Mapping[str, int]) -> str:
+    unreadable = f"{counts['unreadable']} can't be read; " if counts["unreadable"] else ""
     return (
-        f"{counts['files']} files, {counts['requests']} requests: {counts['different']} differ from Cedar; "
+        f"{unreadable}{counts['files']} files, {counts['requests']} requests: {counts['different']} differ from Cedar; "
         f"denied by our own rules where Cedar allows: {counts['error']} for an evaluation error, "
         f"{counts['absent']} for an absent entity"
     )
 
 
-def cases(path: Path) -> Iterator[Case]:
-    """Every test in a file, a folder or an archive. Raises OSError, ValueError."""
+def cases(path: Path) -> Iterator[Case | Unreadable]:
+    """Every test in a file, a folder with its archives, or an archive. Raises OSError and TarError at its end alone."""
     if path.is_dir():
-        for found in sorted(path.rglob("*.json")):
-            if _is_test(found.name, found.read_bytes()):
+        for found in sorted(place for place in path.rglob("*") if place.is_file()):
+            if found.name.endswith(_ARCHIVES):
+                yield from _archived(found)
+            elif _is_test(found.name, found.read_bytes()):
                 yield _case(found.name, found.read_bytes(), _beside(found))
-    elif path.name.endswith((".tar.gz", ".tgz")):
+    elif path.name.endswith(_ARCHIVES):
         yield from _archived(path)
-    else:
+    elif not path.name.endswith(_ENTITIES):  # named by a pattern such as *.json: they lie beside every test
         yield _case(path.name, path.read_bytes(), _beside(path))
 
 
@@ -190,17 +220,17 @@ def _is_test(name: str, data: bytes) -> bool:
     return name.endswith(".json") and b'"requests"' in data and b'"policies"' in data
 
 
-def _case(name: str, data: bytes, read: Read) -> Case:
-    test = _json(data)
-    if problem := _problem(test):
-        raise ValueError(f"{name}: not a test of cedar-integration-tests: {problem}")
-    texts = {}
-    for part in _TEXTS:
-        found = read(test[part])
-        if found is None:
-            raise ValueError(f"{name}: {part} {test[part]!r} is not beside it, nor above")
-        texts[part] = found.decode()
-    return Case(name, test, **texts)
+def _case(name: str, data: bytes, read: Read) -> Case | Unreadable:
+    try:
+        test = _json(data)
+        if problem := _problem(test):
+            return Unreadable(f"{name}: not a test of cedar-integration-tests: {problem}")
+        texts = {part: read(test[part]) for part in _TEXTS}
+        if missing := next((part for part, found in texts.items() if found is None), ""):
+            return Unreadable(f"{name}: {missing} {test[missing]!r} is not beside it, nor above")
+        return Case(name, test, **{part: found.decode() for part, found in texts.items() if found is not None})
+    except (OSError, ValueError) as error:
+        return Unreadable(f"{name}: {error}")
 
 
 def _problem(test: Any) -> str:
@@ -243,7 +273,7 @@ def _beside(path: Path) -> Read:
     return read
 
 
-def _archived(path: Path) -> Iterator[Case]:
+def _archived(path: Path) -> Iterator[Case | Unreadable]:
     with tarfile.open(path) as archive:  # read once, in order: to go back in a .gz is to begin again
         files = ((PurePosixPath(member.name), archive.extractfile(member)) for member in archive)
         texts = {name: file.read() for name, file in files if file}

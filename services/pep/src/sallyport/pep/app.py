@@ -7,7 +7,7 @@ import contextlib
 import gc
 import signal
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -23,7 +23,7 @@ from sallyport.contract.seal import HopKeyFile
 from sallyport.pep import VERSION, management, release
 from sallyport.pep.audit import Recorder, open_stream
 from sallyport.pep.authn import build as build_authenticators
-from sallyport.pep.catalog import CatalogStore
+from sallyport.pep.catalog import CatalogStore, LoadedCatalog
 from sallyport.pep.decision import Decider, PdpClient
 from sallyport.pep.effect import Effects
 from sallyport.pep.inforce import CatalogInForce
@@ -109,7 +109,7 @@ async def assembled(settings: PepSettings) -> AsyncIterator[Rooms]:
         client = PdpClient(settings.pdp.address, HopKeyFile(settings.pdp.hop_key))
         stack.push_async_callback(client.close)
         deadline = settings.pdp.deadline_ms / 1000
-        in_force = CatalogInForce(store, client, deadline, metrics.know_tools)
+        in_force = CatalogInForce(store, client, deadline, _told(metrics, recorder))
         stack.push_async_callback(in_force.close)
         yield Rooms(
             authenticators=authenticators,
@@ -124,6 +124,19 @@ async def assembled(settings: PepSettings) -> AsyncIterator[Rooms]:
             tracing=tracing,
             deadline=deadline,
         )
+
+
+def _told(metrics: Metrics, recorder: Recorder) -> Callable[[LoadedCatalog], None]:
+    """Who hears of a catalog that comes into force."""
+
+    def tell(loaded: LoadedCatalog) -> None:
+        metrics.know_tools(loaded.names)
+        for problem in loaded.refused:
+            _log.error("tool not served", tool=problem.subject, problem=str(problem))
+        if loaded.refused:
+            recorder.refused_tools(loaded.digest, [str(problem) for problem in loaded.refused])
+
+    return tell
 
 
 async def run(settings: PepSettings, *, plain_http: bool) -> None:

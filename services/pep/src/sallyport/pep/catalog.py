@@ -35,12 +35,13 @@ Compile: TypeAlias = Callable[[Mapping[str, Any]], Validator]
 
 @dataclass(frozen=True, slots=True)
 class LoadedCatalog:
-    """One catalog, complete: whatever is wrong with it was found before it could serve."""
+    """One catalog, as far as it can be served: whatever is wrong with it was found before."""
 
     digest: str
-    catalog: Catalog
+    catalog: Catalog  # without the tools that are refused: those are neither listed nor callable
     validators: Mapping[str, Validator]  # by tool name, of its input
     listing: tuple[dict[str, Json], ...]  # as MCP's tools/list shows them, in the catalog's order
+    refused: tuple[Problem, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -85,8 +86,8 @@ class CatalogStore:
         return self.parse(data) if data is not None and digest(data) == wanted else None
 
     def parse(self, data: bytes) -> LoadedCatalog:
-        """Raises ConfigError if it can't be served."""
-        return load(data, compile_schema=self._compile, hosted=self._hosted)
+        """Raises ConfigError if nothing of it can be served."""
+        return read(data, compile_schema=self._compile, hosted=self._hosted)
 
     def tool(self, wanted: str, name: str) -> Tool | None:
         """The entry of a call that was checked against a catalog held; reads nothing."""
@@ -100,27 +101,50 @@ class CatalogStore:
 
 def load(data: bytes, *, compile_schema: Compile, hosted: frozenset[str]) -> LoadedCatalog:
     """Parse and compile catalog.yaml, or raise ConfigError with every problem, its line and column."""
+    loaded = read(data, compile_schema=compile_schema, hosted=hosted)
+    if loaded.refused:
+        raise ConfigError(loaded.refused)
+    return loaded
+
+
+def read(data: bytes, *, compile_schema: Compile, hosted: frozenset[str]) -> LoadedCatalog:
+    """The same for a gate that serves: one tool that it can't serve must not take the others down with it.
+
+    The PDP judges by this catalog already, and there is no going back to the one before.
+    """
     catalog = load_model(Catalog, data, FILE)
     document = strict_yaml.parse(data, FILE)
     problems: list[Problem] = []
     validators: dict[str, Validator] = {}
     for index, tool in enumerate(catalog.tools):
-        at = ("tools", index)
-        wrong = _provider_problem(tool, hosted)
-        if wrong:
-            problems.append(Problem(FILE, *document.position((*at, "provider")), wrong, tool.name))
-        for key, schema in (("input", tool.input), ("output", tool.output)):
-            try:
-                compiled = None if schema is None else compile_schema(schema)
-            except SchemaRefused as error:
-                message = f"{tool.name}.{key}: {error}"
-                problems.append(Problem(FILE, *document.position((*at, key)), message, tool.name))
-                continue
-            if key == "input" and compiled is not None:
-                validators[tool.name] = compiled
-    if problems:
+        found, validator = _compiled(tool, compile_schema, hosted)
+        problems += [
+            Problem(FILE, *document.position(("tools", index, key)), message, tool.name) for key, message in found
+        ]
+        if validator is not None and not found:
+            validators[tool.name] = validator
+    tools = tuple(tool for tool in catalog.tools if tool.name in validators)
+    if not tools:
         raise ConfigError(problems)
-    return LoadedCatalog(digest(data), catalog, validators, tuple(_listed(tool) for tool in catalog.tools))
+    served = catalog.model_copy(update={"tools": tools})
+    return LoadedCatalog(digest(data), served, validators, tuple(map(_listed, tools)), tuple(problems))
+
+
+def _compiled(
+    tool: Tool, compile_schema: Compile, hosted: frozenset[str]
+) -> tuple[list[tuple[str, str]], Validator | None]:
+    """What is wrong with a tool, by the key that it stands under, and the validator of its input."""
+    wrong = _provider_problem(tool, hosted)
+    problems = [("provider", wrong)] if wrong else []
+    validator: Validator | None = None
+    for key, schema in (("input", tool.input), ("output", tool.output)):
+        try:
+            compiled = None if schema is None else compile_schema(schema)
+        except SchemaRefused as error:
+            problems.append((key, f"{tool.name}.{key}: {error}"))
+            continue
+        validator = compiled if key == "input" else validator
+    return problems, validator
 
 
 def _provider_problem(tool: Tool, hosted: frozenset[str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from sallyport.pep.catalog import CatalogStore, LoadedCatalog
@@ -27,9 +27,9 @@ class CatalogInForce:
         store: CatalogStore,
         client: PdpClient,
         deadline: float,
-        on_catalog: Callable[[Iterable[str]], None],
+        on_catalog: Callable[[LoadedCatalog], None],
     ) -> None:
-        """`on_catalog` hears the tools' names whenever another catalog comes into force."""
+        """`on_catalog` hears of each other catalog that comes into force."""
         self._store = store
         self._client = client
         self._deadline = deadline
@@ -43,13 +43,15 @@ class CatalogInForce:
         self._pdp = "not asked yet"
         self._catalog = "not read yet"
         self._policies = ""
+        self._refused = ""
 
     async def loaded(self, digest: str, deadline: float) -> LoadedCatalog | None:
         """The catalog with this digest, or None if it can't be had and served by `deadline` (monotonic clock)."""
         found = self._store.held(digest) or await self._load(digest, deadline)
         if found and digest != self._digest:
             self._digest = digest
-            self._on_catalog(found.names)
+            self._refused = "; ".join(map(str, found.refused))
+            self._on_catalog(found)
         return found
 
     async def current(self, deadline: float) -> LoadedCatalog | None:
@@ -98,8 +100,10 @@ class CatalogInForce:
         return {part: reason for part, reason in reasons.items() if reason}
 
     def warnings(self) -> Mapping[str, str]:
-        """What an operator should mend although all serves: the last good set is in force, not the newest."""
-        return {"policies": self._policies} if self._policies else {}
+        """What an operator should mend although the rest serves: a set that isn't in force, a tool that isn't served."""
+        refused = f"not served: {self._refused}" if self._refused else ""
+        parts = {"policies": self._policies, "tools": refused}
+        return {part: warning for part, warning in parts.items() if warning}
 
     async def _load(self, digest: str, deadline: float) -> LoadedCatalog | None:
         """One load at a time, and shared: it goes on for others when somebody's deadline has passed.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from sallyport.cli import console, policy_set
+from sallyport.cli import audit_place, console, policy_set
 from sallyport.cli.complaint import Complaint, Exit
 from sallyport.cli.facts import Inputs, Sessions, input_of, session_of, uid_of
 from sallyport.cli.policy_set import There
@@ -33,6 +33,10 @@ def explain(
         str, typer.Option(metavar="NAME", help="The case, if FILE holds several.", show_default=False)
     ] = "",
     directory: There = _HERE,
+    audit: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the decision is recorded: DIR or DIR/audit.", show_default="as --dir"),
+    ] = None,
     role: Annotated[
         list[str] | None,
         typer.Option(
@@ -65,7 +69,7 @@ def explain(
         return
     from sallyport.cli.recorded import Given  # noqa: PLC0415 — no other command needs the engine room
 
-    recorded = _recorded(directory, str(decision_id))
+    recorded = _recorded(directory if audit is None else audit, str(decision_id))
     tool = parts.snapshot.catalog.tool(recorded.action)
     given = Given(
         None if role is None else tuple(role),
@@ -89,13 +93,15 @@ def _explain_file(file: Path, case: str, parts: Parts) -> None:
 def _recorded(directory: Path, decision_id: str) -> Recorded:
     from sallyport.cli.recorded import read  # noqa: PLC0415
 
-    if not decision_id or not directory.is_dir():
+    audit_place.require_directory(directory, Exit.USAGE)
+    if not decision_id:
         raise Complaint("no decision is named", f"see `{console.command('audit', 'show', directory)}`")
     found = next(read(directory, decision_id), None)
     if found is None:
         raise Complaint(
             f"no call with the decision id {decision_id} is recorded in {directory}",
-            f"name the directory of `sallyport init` with --dir; `{console.command('audit', 'show', directory)}` lists "
+            "name the directory of `sallyport init` with --dir, or its record with --audit; "
+            f"`{console.command('audit', 'show', directory)}` lists "
             "what is recorded; a listing, and what was refused before the PDP was asked, no policy decided",
             Exit.FAILED,
         )
@@ -128,7 +134,8 @@ def _head(recorded: Recorded, parts: Parts) -> None:
     if recorded.revision != parts.snapshot.revision:
         console.warn(
             f"the record's revision is {recorded.revision[:12]}, this set's {parts.snapshot.revision[:12]}: "
-            "explained is what this set says today; for that day's answer, name that day's directory with --dir"
+            "explained is what this set says today; for that day's answer, name that day's directory with --dir, "
+            "and the record with --audit"
         )
 
 

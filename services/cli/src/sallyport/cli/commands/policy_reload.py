@@ -29,11 +29,12 @@ def reload(directory: Annotated[Path, typer.Argument(metavar="DIR", help="Made b
     laptop = Laptop.at(directory)
     address = endpoint.read(laptop).pdp_address
     key = hop.read_operator(_key_file(laptop), laptop.run / "hop.key")
+    place = policy_set.served(laptop.pdp_config)
     console.step("asking the PDP to read, check and serve its policies")
     answer = pdp_call.reload(address, key)
     if not answer.loaded:
-        _complain(laptop, answer)
-    said = _summary(laptop.policies, answer.revision)
+        _complain(laptop, place, answer)
+    said = _summary(place, answer.revision)
     console.out.print(Text("in force: ", style="bold green").append(said, style="not bold default"))
 
 
@@ -48,24 +49,24 @@ def _key_file(laptop: Laptop) -> Path:
     )
 
 
-def _complain(laptop: Laptop, answer: pb.ReloadAnswer) -> NoReturn:
+def _complain(laptop: Laptop, place: Path, answer: pb.ReloadAnswer) -> NoReturn:
     for problem in answer.problems:
         console.err.print(Text(problem, style="red"))
     count = len(answer.problems)
     serving = f"revision {answer.revision[:12]} goes on serving" if answer.revision else "nothing serves"
     raise Complaint(
-        f"{laptop.policies}: {count} problem{'' if count == 1 else 's'}; the set was refused, {serving}",
+        f"{place}: {count} problem{'' if count == 1 else 's'}; the set was refused, {serving}",
         f"mend the lines above, see `{console.command('policy', 'check', laptop.root)}` and "
         f"`{console.command('policy', 'test', laptop.root)}`, then reload again",
     )
 
 
 def _summary(place: Path, revision: str) -> str:
-    """The set is counted here; if it has changed since, only the revision is known."""
+    """The set is counted here; if another one lies there (or is named) by now, only the revision is known."""
     try:
         snapshot = policy_set.load(place)
     except ConfigError:
         return f"revision {revision[:12]}"
     if snapshot.revision != revision:
-        return f"revision {revision[:12]}; the directory has changed since"
+        return f"revision {revision[:12]}; {place} holds another set by now"
     return f"{len(snapshot.policies)} policies, {len(snapshot.catalog.tools)} tools, revision {revision[:12]}"

@@ -15,10 +15,11 @@ from typing import Any, Final
 
 import structlog
 
-from sallyport.audit.errors import AuditUnavailable
+from sallyport.audit.errors import AuditUnavailable, RecordRefused
 from sallyport.audit.flood import Budget
 from sallyport.audit.ledger import Receipt
 from sallyport.audit.masker import Masker
+from sallyport.audit.record import clean
 from sallyport.audit.signer import Signer
 from sallyport.audit.writer import Writer
 from sallyport.pep import VERSION
@@ -29,6 +30,8 @@ from sallyport.pep.trail import Trail
 
 __all__ = ["AuditUnavailable", "Outcome", "Recorder", "open_stream"]
 
+_MAX_PROBLEMS: Final = 32
+_MAX_PROBLEM: Final = 512  # characters
 Fields = dict[str, Any]
 _log: Final = structlog.get_logger()
 
@@ -94,6 +97,15 @@ class Recorder:
         """A refusal of a stranger: from a budget of its own, one by one at first, then summed up."""
         fields = {"detail": detail} | ({"decision_id": decision_id} if decision_id else {})
         self._budget.refuse(reason.value, address, fields)
+
+    def refused_tools(self, catalog_digest: str, problems: Sequence[str]) -> None:
+        """Tools of the catalog in force that can't be served. Not awaited: it concerns no call, and loses none."""
+        told = [clean(problem, _MAX_PROBLEM) for problem in problems[:_MAX_PROBLEMS]]
+        fields = {"catalog_digest": catalog_digest, "not_served": told, "problem_count": len(problems)}
+        try:
+            self._writer.append("policy", fields).add_done_callback(_alarm)
+        except (AuditUnavailable, RecordRefused) as error:
+            _log.error("a refused tool couldn't be recorded", error=type(error).__name__)
 
     def lost(self, reason: Reason) -> None:
         """Count a refusal that couldn't even be handed over: the next `gap` tells."""
