@@ -83,3 +83,16 @@ async def test_an_operator_reloads_and_is_told_what_serves_or_what_to_mend(tmp_p
     done = await reload(made.root)
     assert (done.returncode, "doesn't answer" in done.stderr) == (Exit.UNAVAILABLE, True)
     assert "Traceback" not in done.stderr
+
+
+async def test_a_tool_that_the_gate_can_not_serve_is_said_when_the_set_is_in_force(tmp_path: Path) -> None:
+    made = Laptop(laptop.init(tmp_path / "laptop"))
+    catalog = made.policies / "catalog.yaml"
+    catalog.write_text(catalog.read_text().replace("{hosted: delete_file}", "{hosted: delete_fil}"))
+    async with started(made.pdp_config, "--listen", "127.0.0.1:0", "--health", "127.0.0.1:0") as process:
+        endpoint.write(made, endpoint.Endpoint("", "", process.listen, "", 0, process.child.pid))
+        done = await reload(made.root)
+    assert done.returncode == 0
+    assert "in force" in done.stdout
+    assert "the gate doesn't serve this tool: catalog.yaml:" in done.stderr
+    assert "there is no hosted tool 'delete_fil'" in done.stderr

@@ -10,6 +10,7 @@ import typer
 from sallyport.cli import console
 from sallyport.cli.complaint import Complaint
 from sallyport.runtime import mounted_dir, strict_yaml
+from sallyport.runtime.problems import ConfigError, Problem
 
 if TYPE_CHECKING:
     from sallyport.pdp.findings.parts import Parts
@@ -62,3 +63,18 @@ def read(place: Path) -> Parts:
     from sallyport.pdp.findings.parts import read as read_set  # noqa: PLC0415
 
     return read_set(mounted_dir.read(place))
+
+
+def not_served(place: Path) -> tuple[Problem, ...]:
+    """What the PEP couldn't serve of this set's catalog: schemas that it can't hold to, hosted tools that aren't there."""
+    from sallyport.pep import catalog  # noqa: PLC0415 — no other command needs the PEP's parts
+    from sallyport.pep.schema import compile_schema  # noqa: PLC0415
+    from sallyport.pep.tools import NAMES  # noqa: PLC0415
+
+    try:
+        data = mounted_dir.read(place).files.get(catalog.FILE)
+        if data is not None:  # a missing one is told by the PDP's loader
+            catalog.load(data, compile_schema=compile_schema, hosted=NAMES)
+    except ConfigError as error:
+        return error.problems
+    return ()

@@ -212,9 +212,8 @@ class _Asker:
         if verdict.effect is not Effect.DENY:
             return ""
         unsure = self._named.unlisted | self._by_role  # others of the row may be answered otherwise by these
-        if verdict.reasons or verdict.errors:
-            told = (*(code.name for code in verdict.errors), *verdict.reasons)
-            return ", ".join(told)
+        if told := (*(code.name for code in verdict.errors), *verdict.reasons):
+            return "" if unsure.intersection(verdict.reasons) else ", ".join(told)
         others = (one for one in explained.traces if one.policy.permits and one.policy.id in unsure)
         open_ = any(one.policy.id in self._by_role or one.outcome is not Outcome.SCOPE for one in others)
         return "" if open_ else _NONE

@@ -13,7 +13,6 @@ from rich.text import Text
 from sallyport.cli import checking, console, policy_set
 from sallyport.cli.complaint import Complaint, Exit
 from sallyport.cli.policy_set import Where, locate
-from sallyport.runtime import mounted_dir
 from sallyport.runtime.problems import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def check(
     place = locate(directory)
     parts, refused = _read(place)
     # Both parse catalog.yaml: what both find is told once.
-    problems = tuple(dict.fromkeys((*refused, *_catalog_problems(place))))
+    problems = tuple(dict.fromkeys((*refused, *policy_set.not_served(place))))
     if problems:
         parts = None
     found = _findings(parts)
@@ -94,25 +93,6 @@ def _read(place: Path) -> tuple[Parts | None, tuple[Problem, ...]]:
         return policy_set.read(place), ()
     except ConfigError as error:
         return None, error.problems
-
-
-def _catalog_problems(place: Path) -> tuple[Problem, ...]:
-    try:
-        _load_catalog(place)
-    except ConfigError as error:
-        return error.problems
-    return ()
-
-
-def _load_catalog(place: Path) -> None:
-    """As the PEP loads it: with schemas it can compile and hosted tools that there are."""
-    from sallyport.pep import catalog  # noqa: PLC0415 — no other command needs the PEP's parts
-    from sallyport.pep.schema import compile_schema  # noqa: PLC0415
-    from sallyport.pep.tools import NAMES  # noqa: PLC0415
-
-    data = mounted_dir.read(place).files.get(catalog.FILE)
-    if data is not None:  # a missing one is told by the PDP's loader
-        catalog.load(data, compile_schema=compile_schema, hosted=NAMES)
 
 
 def _counted(number: int, what: str) -> str:

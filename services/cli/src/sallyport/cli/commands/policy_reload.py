@@ -36,6 +36,8 @@ def reload(directory: Annotated[Path, typer.Argument(metavar="DIR", help="Made b
         _complain(laptop, place, answer)
     said = _summary(place, answer.revision)
     console.out.print(Text("in force: ", style="bold green").append(said, style="not bold default"))
+    for problem in policy_set.not_served(place):
+        console.warn(f"the gate doesn't serve this tool: {problem}")
 
 
 def _key_file(laptop: Laptop) -> Path:
