@@ -159,6 +159,29 @@ def test_no_answer_says_conditional_of_a_tool_that_is_not_listed(hiding: Path, m
             assert not [row for row, why in rows if "conditional" in row and "isn't listed" in why]
 
 
+_SERVICES = 'principal.user_id like "svc-*"'
+_DELETE = '(principal, action == Action::"delete_file", resource)'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'@id("service") permit {_DELETE} when {{ {_SERVICES} }};',
+        f'@id("all") permit {_DELETE}; @id("wall") forbid {_DELETE} unless {{ {_SERVICES} }};',
+    ],
+)
+def test_what_is_hidden_from_somebody_may_be_open_to_whom_no_list_holds(tmp_path: Path, text: str) -> None:
+    copy = tmp_path / "policies"
+    shutil.copytree(POLICIES, copy)
+    (copy / "files.cedar").write_text(text)
+    words = ("delete_file", "File::bob/notes.txt", "--at", "2026-03-04T12:00:00Z")
+    rows = [(row, why) for row, why in _rows(*words, directory=copy) if "somebody via coding-bot; developer" in row]
+    assert rows
+    for row, why in rows:
+        assert "conditional, now deny" in row
+        assert "isn't listed" not in why
+
+
 def test_a_fact_that_the_session_lacks_is_a_condition(mine: Path) -> None:
     text = (mine / "catalog.yaml").read_text()
     (mine / "catalog.yaml").write_text(
