@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Final, NamedTuple, TypeVar
 
 from sallyport.audit.errors import AuditUnavailable, RecordRefused
@@ -47,11 +47,13 @@ class _Entry(NamedTuple):
 class Writer:
     """Thread-safe; usable only in the process that opened it. `failure` is empty while the record is healthy."""
 
-    def __init__(self, ledger: Ledger, lock: int) -> None:
+    def __init__(self, ledger: Ledger, lock: int, gather: float = 0.0) -> None:
+        """`gather`: seconds to wait for company after a first record, where nobody waits for a record to be durable."""
         self.stream = ledger.name
         self.failure = ""
         self._ledger = ledger
         self._lock = lock
+        self._gather = gather
         self._pid = os.getpid()
         self._wake = threading.Condition(threading.Lock())
         self._queue: deque[_Entry] = deque()
@@ -77,6 +79,7 @@ class Writer:
         checkpoint_every: float = 0.8,
         heartbeat_every: float = 10.0,
         segment_bytes: int = 64 << 20,
+        gather: float = 0.0,
         fsync: Callable[[int], None] = flush,
         write: Callable[[int, bytes | memoryview], int] = os.write,
     ) -> Writer:
@@ -87,7 +90,7 @@ class Writer:
             ledger, lock = Ledger.start(directory, service, version, signer, setting)
         except OSError as error:
             raise AuditUnavailable(f"can't start an audit stream in {directory}: {error.strerror}") from error
-        writer = cls(ledger, lock)
+        writer = cls(ledger, lock, gather)
         writer._thread.start()
         return writer
 
@@ -175,6 +178,10 @@ class Writer:
             wait = self._patience()
             if not self._queue and not self._closing and wait > 0:
                 self._wake.wait(wait)
+            gathering = bool(self._gather and self._queue and not self._closing)
+        if gathering:
+            sleep(self._gather)  # not on the condition: each append would wake this thread, and hold up who appends
+        with self._wake:
             batch: list[_Entry] = []
             size = 0
             while self._queue and len(batch) < _MAX_BATCH and size < _MAX_BATCH_SIZE:

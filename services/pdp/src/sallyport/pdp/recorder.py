@@ -7,6 +7,7 @@ can't be handed over is denied. Arguments never stand here; the question and wha
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import re
 import time
@@ -35,6 +36,7 @@ from sallyport.runtime.problems import ConfigError, Problem
 
 SERVICE: Final = "pdp"
 _VERSION: Final = "0.1.0"
+_GATHER: Final = 0.005  # seconds: nobody waits for these records, and a flush for each would hold up the questions
 _LATE: Final = 0.8  # seconds any record may wait for the disk; so never is more than a second answered and not recorded
 _MAX_RESOURCES: Final = 64  # as many as the PEP asks for in one call
 _MAX_PROBLEMS: Final = 32
@@ -101,7 +103,8 @@ async def open_stream(settings: Audit) -> AsyncIterator[Recorder]:
     """
     try:
         signer, masker = Signer.from_file(settings.signing_key), Masker.from_file(settings.masking_key)
-        writer = await asyncio.to_thread(Writer.open, settings.directory, SERVICE, signer, version=_VERSION)
+        open_ = functools.partial(Writer.open, version=_VERSION, gather=_GATHER)
+        writer = await asyncio.to_thread(open_, settings.directory, SERVICE, signer)
     except (KeyRefused, AuditUnavailable) as error:
         raise ConfigError.about("audit", f"{error}; mend it, or correct `audit` in pdp.yaml") from None
     try:
