@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -22,13 +21,6 @@ class Accepted:
         await asyncio.get_running_loop().connect_accepted_socket(protocol, self._connection, **options)
 
     def hang_up(self) -> None:
-        """End it, where the task that hands it over is cancelled.
-
-        asyncio forgets a TLS connection that is cancelled before its handshake's first step: it would go on without an
-        owner. The socket itself can't be closed under a transport, but be told that its peer has gone.
-        """
+        """Where the task that hands it over is cancelled. One that never ran leaves the socket to us; asyncio has it else."""
         if not self._begun:
             self._connection.close()
-            return
-        with contextlib.suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)
