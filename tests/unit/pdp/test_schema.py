@@ -54,9 +54,11 @@ def test_each_tool_is_in_exactly_one_effect_group_and_an_empty_group_validates()
 
 
 def test_every_method_is_an_action_on_the_server() -> None:
-    held = snapshot()
+    everything = {"permissions": ["tools:*", "resources:*", "prompts:*", "system:*"]}
+    held = snapshot(roles={**sample.ROLES, "everything": everything})
     for method in METHODS:
-        assert ask(held, method, ("Server", "sallyport")).effect is Effect.PERMIT
+        may = ask(held, method, ("Server", "sallyport"), who=sample.alice(roles=("everything",)))
+        assert may.effect is Effect.PERMIT
         assert ask(held, method, ("Server", "sallyport"), who=sample.alice(roles=())).effect is Effect.DENY
 
 

@@ -19,6 +19,10 @@ SERVER_ID = "sallyport"
 METHODS: Mapping[str, str | None] = MappingProxyType(
     {
         "tools/list": "tools:list",
+        "resources/list": "resources:list",
+        "prompts/list": "prompts:list",
+        "prompts/get": "prompts:get",
+        "logging/setLevel": "system:manage",  # changes the server for everybody
         "server/discover": None,
         "method:initialize": None,
         "method:ping": None,
