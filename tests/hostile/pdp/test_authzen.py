@@ -167,7 +167,7 @@ async def test_the_largest_batch_stalls_nobody(tmp_path: Path) -> None:
         beside.cancel()
     assert not any(item["decision"] for item in found)
 
-    assert longest < 0.5  # 2.3 s, were the loop not let go by time
+    assert longest < 0.2
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ async def test_a_batch_that_shares_a_huge_input_costs_as_much_as_one_of_it(tmp_p
         await still_answers(pdp)
         begun = time.process_time()
         assert len(await pdp.batch({**evaluation(), "context": shared, "evaluations": [{}] * 256})) == 256
-        assert time.process_time() - begun < 4  # client and all; 20 s, were it read again for each
+        assert time.process_time() - begun < 1.5  # client and all; 20 s, were it read again for each
         await still_answers(pdp)
 
 

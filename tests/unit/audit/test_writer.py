@@ -94,6 +94,30 @@ async def test_many_coroutines_get_each_their_own_receipt(home: Home) -> None:
     assert [lines[receipt.seq]["decision_id"] for receipt in receipts] == [f"{number}" for number in range(500)]
 
 
+def test_a_writer_that_gathers_takes_into_one_flush_what_comes_meanwhile(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The PDP's records: nobody waits for one, so a flush for each would only hold up the questions."""
+    gathering, enough = threading.Event(), threading.Event()
+    flushes: list[int] = []
+
+    def pause(seconds: float) -> None:
+        assert seconds == 0.005
+        gathering.set()
+        assert enough.wait(10)
+
+    monkeypatch.setattr("sallyport.audit.writer.sleep", pause)
+    with home.writing(gather=0.005, fsync=flushes.append) as writer:
+        before = len(flushes)
+        first = append(writer, 0)
+        assert gathering.wait(10)
+        rest = [append(writer, 2 * number) for number in range(1, 20)]
+        enough.set()
+        for future in (first, *rest):
+            future.result(10)
+        assert len(flushes) == before + 1
+
+
 def test_a_loop_that_is_gone_disturbs_nobody(home: Home) -> None:
     async def leave() -> None:
         writer.record("refusal", {"reason": "denied"})

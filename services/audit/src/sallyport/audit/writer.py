@@ -1,6 +1,6 @@
 """The writer: many callers, one thread, one flush for all that is waiting. A future resolves when its record is on disk.
 
-A lone record never waits for company; under load, what comes during one flush goes into the next (group commit). While
+A lone record never waits for company, unless `gather` says so; under load, what comes during one flush goes into the next (group commit). While
 the disk fails every append fails at once, is counted, and the writer tries again by itself every 100 ms.
 """
 

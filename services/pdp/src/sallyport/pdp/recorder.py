@@ -128,7 +128,9 @@ def _decided(decision: Decision, masker: Masker) -> Fields:
         "revision": decision.revision,
         "question_hmac": masker.question(decision.question_sha256),
         "took_us": max(0, int(decision.seconds * 1e6)),
-        "errors": _union((pb.ErrorCode.Name(int(code)) for code in v.errors) for v in decision.verdicts),  # type: ignore[arg-type]
+        "errors": _union(
+            (pb.ErrorCode.Name(pb.ErrorCode.ValueType(code)) for code in v.errors) for v in decision.verdicts
+        ),
     }
     if decision.client:
         fields["client"] = clean(decision.client)
