@@ -1,0 +1,65 @@
+{{- /* catalog.yaml, rendered from `tools` and `upstreams`; the reviewed entries of hosted tools come with the chart. */ -}}
+
+{{- define "sallyport.shippedTools" -}}
+{{- $byName := dict -}}
+{{- range (.Files.Get "files/policies/catalog.yaml" | fromYaml).tools -}}
+{{- $_ := set $byName .name . -}}
+{{- end -}}
+{{- $byName | toJson -}}
+{{- end -}}
+
+{{- /* Every tool as a whole entry; an unknown name stays a bare one, for the check to find. */ -}}
+{{- define "sallyport.tools" -}}
+{{- $shipped := include "sallyport.shippedTools" . | fromJson -}}
+{{- $tools := list -}}
+{{- range .Values.tools -}}
+{{- if kindIs "string" . -}}
+{{- $tools = append $tools (get $shipped . | default (dict "name" .)) -}}
+{{- else -}}
+{{- $tools = append $tools . -}}
+{{- end -}}
+{{- end -}}
+{{- $tools | toJson -}}
+{{- end -}}
+
+{{- define "sallyport.catalog" -}}
+{{- $catalog := dict "tools" (include "sallyport.tools" . | fromJsonArray) -}}
+{{- $upstreams := dict -}}
+{{- range .Values.upstreams -}}{{- $_ := set $upstreams .name (dict "url" .url) -}}{{- end -}}
+{{- if $upstreams -}}{{- $_ := set $catalog "upstreams" $upstreams -}}{{- end -}}
+{{- toYaml $catalog -}}
+{{- end -}}
+
+{{- /* Not empty if a listed tool is provided by one of these hosted functions. */ -}}
+{{- define "sallyport.uses" -}}
+{{- $hosted := .hosted -}}
+{{- range include "sallyport.tools" .root | fromJsonArray -}}
+{{- if has (dig "provider" "hosted" "" .) $hosted -}}yes{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- define "sallyport.usesFiles" -}}
+{{- include "sallyport.uses" (dict "root" . "hosted" (list "list_files" "read_file" "write_file" "delete_file")) -}}
+{{- end -}}
+{{- define "sallyport.usesDatabase" -}}
+{{- include "sallyport.uses" (dict "root" . "hosted" (list "database_query" "describe_table")) -}}
+{{- end -}}
+
+{{- /* The shipped policy files whose tools are all in the catalog: one that names another would refuse the whole set. */ -}}
+{{- define "sallyport.policyFiles" -}}
+{{- $names := list -}}
+{{- range include "sallyport.tools" . | fromJsonArray -}}{{- $names = append $names .name -}}{{- end -}}
+{{- $files := dict "base.cedarschema" (.Files.Get "files/policies/base.cedarschema") -}}
+{{- range $path, $bytes := .Files.Glob "files/policies/*.cedar" -}}
+{{- $text := toString $bytes -}}
+{{- $served := true -}}
+{{- range regexFindAll "Action::\"[A-Za-z0-9_.-]+\"" $text -1 -}}
+{{- if not (has (. | trimPrefix "Action::\"" | trimSuffix "\"") $names) -}}{{- $served = false -}}{{- end -}}
+{{- end -}}
+{{- if $served -}}
+{{- $_ := set $files (base $path) $text -}}
+{{- $tests := printf "%s.test.yaml" (trimSuffix ".cedar" $path) -}}
+{{- with $.Files.Get $tests -}}{{- $_ := set $files (base $tests) . -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $files | toJson -}}
+{{- end -}}

@@ -1,0 +1,82 @@
+{{- /* Volumes of the pod. Secrets are 0440 for the pod's group; nothing is mounted by subPath that must stay live. */ -}}
+
+{{- define "sallyport.secretVolume" -}}
+- name: {{ .name }}
+  secret:
+    secretName: {{ .secret }}
+    defaultMode: 0440
+    items: [{{ range $i, $key := .keys }}{{ if $i }}, {{ end }}{key: {{ $key }}, path: {{ $key }}}{{ end }}]
+{{- end -}}
+
+{{- define "sallyport.volumes" -}}
+- name: settings
+  configMap: {name: {{ include "sallyport.fullname" . }}-settings}
+# Without `items`, which would hide a key that is added later.
+- name: policies
+  projected:
+    sources:
+      {{- $names := include "sallyport.policyConfigMaps" . | fromJson }}
+      {{- range list "policies" "roles" "agents" "resources" "catalog" }}
+      - configMap: {name: {{ get $names . }}}
+      {{- end }}
+{{ include "sallyport.secretVolume" (dict "name" "tls" "secret" (include "sallyport.tlsSecret" .) "keys" (list "tls.crt" "tls.key")) }}
+{{ include "sallyport.secretVolume" (dict "name" "client-ca" "secret" .Values.tls.clientCaSecret "keys" (list "ca.crt")) }}
+{{ include "sallyport.secretVolume" (dict "name" "pep-audit-keys" "secret" .Values.audit.pepKeySecret "keys" (list "signing.key" "masking.key")) }}
+{{ include "sallyport.secretVolume" (dict "name" "pdp-audit-keys" "secret" .Values.audit.pdpKeySecret "keys" (list "signing.key" "masking.key")) }}
+{{- with .Values.policies.operatorKeySecret }}
+{{ include "sallyport.secretVolume" (dict "name" "operator" "secret" . "keys" (list "operator.key")) }}
+{{- end }}
+- name: issuers
+  projected:
+    sources:
+      {{- range .Values.issuers }}
+      {{- if .jwks.configMap }}
+      - configMap: {name: {{ .jwks.configMap }}, items: [{key: {{ .jwks.key | default "jwks.json" }}, path: {{ .name }}.json}]}
+      {{- else if .jwks.secret }}
+      - secret: {name: {{ .jwks.secret }}, items: [{key: {{ .jwks.key | default "jwks.json" }}, path: {{ .name }}.json}]}
+      {{- else }}
+      - configMap: {name: {{ include "sallyport.fullname" $ }}-issuers, items: [{key: {{ .name }}.json, path: {{ .name }}.json}]}
+      {{- end }}
+      {{- else }}
+      []
+      {{- end }}
+- name: run
+  emptyDir: {medium: Memory, sizeLimit: 1Mi}
+{{- if include "sallyport.usesFiles" . }}
+- name: files
+  {{- if .Values.files.claim }}
+  persistentVolumeClaim: {claimName: {{ .Values.files.claim }}, readOnly: {{ .Values.files.readOnly }}}
+  {{- else }}
+  emptyDir: {sizeLimit: 1Gi}
+  {{- end }}
+{{- end }}
+{{- if .Values.database.url }}
+- name: database
+  projected:
+    defaultMode: 0440
+    sources:
+      - secret: {name: {{ .Values.database.caSecret }}, items: [{key: ca.crt, path: ca.crt}]}
+      {{- with .Values.database.passwordSecret }}
+      - secret: {name: {{ . }}, items: [{key: password, path: password}]}
+      {{- end }}
+{{- end }}
+{{- range .Values.upstreams }}
+{{- if or .caSecret .credentialSecret }}
+- name: upstream-{{ .name }}
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- with .caSecret }}
+      - secret: {name: {{ . }}, items: [{key: ca.crt, path: ca.crt}]}
+      {{- end }}
+      {{- with .credentialSecret }}
+      - secret: {name: {{ . }}, items: [{key: credential, path: credential}]}
+      {{- end }}
+{{- end }}
+{{- end }}
+{{- if not .Values.audit.persistence.enabled }}
+# The record dies with the pod: for a first look only.
+- name: audit
+  emptyDir: {}
+{{- end }}
+{{- end -}}
