@@ -1,0 +1,214 @@
+"""One release with production values for all tests of this folder; what a test breaks it mends itself."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socketserver
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sallyport.cli import keys
+from tests.cluster import kube, place
+from tests.cluster.kube import Cluster
+from tests.support.pki import Authority
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+CHART: Final = ROOT / "deploy" / "helm" / "sallyport"
+FLOOR: Final = ROOT / "deploy" / "networkpolicies"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    for name, how in (
+        ("KUBECONFIG", "a cluster that enforces NetworkPolicies"),
+        ("IMAGE_TAG", "`make images`' tag"),
+        ("OUTSIDE", "addresses outside the cluster that pods could reach"),
+    ):
+        if not os.environ.get(name):
+            pytest.fail(f"{name} isn't set ({how}): run `make test-cluster`", pytrace=False)
+    return Cluster()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What was made before the gate: where its development keys lie, and the values it is installed with."""
+
+    cluster: Cluster
+    directory: Path  # of `dev-certs`
+    values: Path  # all that this place adds, as one file
+
+    def install(self, *more: str, action: tuple[str, ...] = ("upgrade", "--install"), chart: Path = CHART) -> None:
+        kube.helm(
+            *(*action, place.RELEASE, str(chart), "-n", place.GATE, "--wait", "--timeout", "180s"),
+            *(
+                "-f",
+                str(CHART / "ci" / "production.yaml"),
+                "-f",
+                str(self.directory / "values.yaml"),
+                "-f",
+                str(self.values),
+            ),
+            *more,
+        )
+
+    def authority(self) -> keys.Authority:
+        """The development CA, to make further certificates."""
+        key = serialization.load_pem_private_key((self.directory / "ca/ca.key").read_bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        return keys.Authority(key, x509.load_pem_x509_certificate((self.directory / "ca/ca.crt").read_bytes()))
+
+    def orchestrator(self, namespace: str, spiffe: str) -> None:
+        """The Secret `identity` in a namespace: a client certificate of that name, the CA and alice's token."""
+        pair = self.authority().issue(namespace, [x509.UniformResourceIdentifier(spiffe)], keys.CLIENT)
+        files = {"tls.crt": pair.public, "tls.key": pair.private, "ca.crt": (self.directory / "ca/ca.crt").read_bytes()}
+        token = (self.directory / "test.token").read_bytes().strip()
+        self.cluster.apply(place.secret(namespace, "identity", {**files, "token": token}))
+
+
+@pytest.fixture(scope="session")
+def outside() -> Iterator[None]:
+    """Servers outside the cluster, at the addresses in OUTSIDE that are this machine's own; others are there already."""
+    with contextlib.ExitStack() as stack:
+        for address in os.environ.get("OUTSIDE", "").split():
+            host, _, port = address.rpartition(":")
+            with contextlib.suppress(OSError):
+                server = stack.enter_context(
+                    socketserver.ThreadingTCPServer((host, int(port)), socketserver.BaseRequestHandler)
+                )
+                threading.Thread(target=server.serve_forever, daemon=True).start()
+                stack.callback(server.shutdown)
+        yield
+
+
+@pytest.fixture(scope="session")
+def ground(cluster: Cluster, outside: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Everything but the gate. At the end it goes, the volumes' contents too."""
+    directory = tmp_path_factory.mktemp("keys") / "dev"
+    for namespace in place.NAMESPACES:
+        cluster.namespace(namespace)
+    kube.kubectl("apply", "-n", place.GATE, "-f", str(FLOOR))
+    _keys(directory)
+    values = directory.parent / "values.yaml"
+    values.write_text(yaml.safe_dump(place.values()), encoding="utf-8")
+    made = Place(cluster, directory, values)
+    kube.kubectl("apply", "--server-side", "-f", str(directory / "manifests.yaml"))
+    for namespace in place.AGENTS:
+        made.orchestrator(namespace, f"{place.DOMAIN}/{namespace}")
+    _database(cluster)
+    _bystanders(cluster)
+    yield made
+    kube.helm("uninstall", place.RELEASE, "-n", place.GATE, "--wait", "--ignore-not-found", expect=None)
+    _empty_volumes(cluster)
+    for namespace in place.NAMESPACES:
+        cluster.delete("v1", "Namespace", namespace)
+    kube.until("the namespaces are gone", lambda: _none_left(cluster), 120)
+    _recycle(cluster)
+
+
+@pytest.fixture(scope="session")
+def installed(ground: Place) -> Place:
+    ground.install()
+    return ground
+
+
+@pytest.fixture
+def gate(installed: Place) -> Place:
+    """The release, with all of its replicas ready."""
+    installed.cluster.ready(place.GATE, place.SELECTOR, 3)
+    return installed
+
+
+def _keys(directory: Path) -> None:
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "sallyport.cli", "k8s", "dev-certs", str(directory)),
+            *("--namespace", place.GATE, "--release", place.RELEASE),
+            *("--orchestrator-namespace", place.AGENTS[0], "--orchestrator-id", f"{place.DOMAIN}/{place.AGENTS[0]}"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+
+def _database(cluster: Cluster) -> None:
+    ca = Authority("Database CA")
+    pair = ca.server(dns=(f"postgres.{place.DATA}.svc",), ips=())
+    password = keys.secret().strip()
+    served = {"tls.crt": pair.certificate_pem, "tls.key": pair.key_pem, "password": password}
+    cluster.apply(
+        place.secret(place.GATE, "postgres-ca", {"ca.crt": ca.pem}),
+        place.secret(place.GATE, "postgres-password", {"password": password}),
+        place.secret(place.DATA, "postgres", served),
+        place.pod(place.DATA, "postgres", {"app": "postgres"}, [], of="postgres", secrets={"/secrets": "postgres"}),
+        place.service(place.DATA, "postgres", {"app": "postgres"}, [5432]),
+    )
+    kube.until("the database answers", lambda: "ready to accept" in cluster.logs(place.DATA, "postgres"), 120)
+
+
+def _bystanders(cluster: Cluster) -> None:
+    """Those who may, those who may not, and those whom the gate may reach or not."""
+    listening = ["/app/listen.py", "8443", "9443"]
+    cluster.apply(
+        *(place.idle(namespace, "orchestrator", place.ORCHESTRATOR) for namespace in place.AGENTS),
+        place.idle(place.AGENTS[0], "colleague", {"app": "colleague"}),
+        place.idle(place.ELSEWHERE, "stranger", place.ORCHESTRATOR),
+        place.idle(place.GATE, "neighbour", {"app": "neighbour"}),
+        place.idle(place.GATE, "bystander", {"app": "bystander"}),
+        place.idle(place.GATE, "position", {"app.kubernetes.io/instance": place.RELEASE, "sallyport.io/egress": "pep"}),
+        place.idle(place.MONITORING, "prometheus", {"app.kubernetes.io/name": "prometheus"}),
+        place.pod(place.CRM, "crm", {"app": "crm"}, listening),
+        place.pod(place.CRM, "unlisted", {"app": "unlisted"}, listening),
+        place.service(place.CRM, "crm", {"app": "crm"}, [8443, 9443]),
+        place.service(place.CRM, "unlisted", {"app": "unlisted"}, [8443]),
+    )
+    for namespace in place.NAMESPACES:
+        kube.until(f"pods of {namespace} are ready", lambda n=namespace: _all_ready(cluster, n), 120)  # type: ignore[misc]
+
+
+def _all_ready(cluster: Cluster, namespace: str) -> bool:
+    found = cluster.pods(namespace, "app.kubernetes.io/component!=gate")
+    return bool(found) and all(map(kube.is_ready, found))
+
+
+def _none_left(cluster: Cluster) -> bool:
+    return all(cluster.get("v1", "Namespace", namespace) is None for namespace in place.NAMESPACES)
+
+
+def _claims(cluster: Cluster) -> list[str]:
+    return [claim.metadata.name for claim in cluster.core.list_namespaced_persistent_volume_claim(place.GATE).items]
+
+
+def _empty_volumes(cluster: Cluster) -> None:
+    """A volume made by hand is given to the next claim as it is, records of other keys included."""
+    empty = "import pathlib, shutil; [shutil.rmtree(p) for p in pathlib.Path('/volume').iterdir() if p.is_dir()]"
+    for claim in _claims(cluster):
+        body: Any = place.pod(place.GATE, f"empty-{claim}", {"app": "empty"}, ["-c", empty])
+        body["spec"]["restartPolicy"] = "Never"
+        body["spec"]["volumes"].append({"name": "volume", "persistentVolumeClaim": {"claimName": claim}})
+        body["spec"]["containers"][0]["volumeMounts"].append({"name": "volume", "mountPath": "/volume"})
+        cluster.apply(body)
+    kube.until(
+        "volumes are emptied",
+        lambda: all(pod.status.phase == "Succeeded" for pod in cluster.pods(place.GATE, "app=empty")),
+        120,
+    )
+
+
+def _recycle(cluster: Cluster) -> None:
+    """Let a released volume that nobody provisions anew take another claim."""
+    for volume in cluster.core.list_persistent_volume().items:
+        claimed = volume.spec.claim_ref
+        if volume.status.phase == "Released" and claimed is not None and claimed.namespace == place.GATE:
+            cluster.core.patch_persistent_volume(volume.metadata.name, {"spec": {"claimRef": None}})

@@ -1,0 +1,79 @@
+"""Steady load by real MCP clients in pods, and what they saw."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.cluster import kube, place
+from tests.cluster.kube import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    worker: int
+    at: float  # seconds since 1970, when it was sent
+    seconds: float
+    outcome: str  # permitted, denied, unavailable (the gate refused for want of a decision or record), failed
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    cluster: Cluster
+    namespace: str
+    name: str
+
+    def calls(self) -> list[Call]:
+        said = self.cluster.logs(self.namespace, self.name)
+        return [Call(**json.loads(line)) for line in said.splitlines() if line.startswith("{")]
+
+    def counts(self) -> Counter[str]:
+        return Counter(call.outcome for call in self.calls())
+
+    def bad(self) -> list[Call]:
+        """What a user would have noticed."""
+        return [call for call in self.calls() if call.outcome in {"failed", "unavailable"}]
+
+    def more(self, count: int = 20, seconds: float = 60) -> None:
+        """Wait until `count` further calls have been permitted or denied."""
+        before = self._answered()
+        kube.until(f"{count} more answers in {self.namespace}", lambda: self._answered() >= before + count, seconds)
+
+    def _answered(self) -> int:
+        counts = self.counts()
+        return counts["permitted"] + counts["denied"]
+
+
+@contextmanager
+def load(
+    cluster: Cluster,
+    namespace: str,
+    call: tuple[str, Mapping[str, Any]] = place.PERMITTED,
+    *,
+    name: str = "load",
+    workers: int = 4,
+    pause: float = 0.1,
+) -> Iterator[Load]:
+    """From the orchestrator's position in a namespace, until the block ends."""
+    tool, arguments = call
+    body = place.pod(
+        namespace,
+        name,
+        place.ORCHESTRATOR,
+        ["/app/load.py", place.URL, tool, json.dumps(arguments), "--workers", str(workers), "--pause", str(pause)],
+        secrets={"/identity": "identity"},
+    )
+    with kube.removed(cluster, body):
+        steady = Load(cluster, namespace, name)
+        kube.until("the load has begun", lambda: _begun(steady), 60)
+        yield steady
+    kube.until("the load's pod is gone", lambda: cluster.get("v1", "Pod", name, namespace) is None, 60)
+
+
+def _begun(steady: Load) -> bool:
+    return sum(steady.counts().values()) >= 8

@@ -1,0 +1,75 @@
+"""Who reaches whom: the whole matrix of sources, destinations and ports has exactly the edges that the values list."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+
+import pytest
+
+from tests.cluster import kube, place
+from tests.cluster.conftest import Place
+
+pytestmark = pytest.mark.usefixtures("gate")
+
+SOURCES = {
+    "orchestrator a": (place.AGENTS[0], "orchestrator"),
+    "orchestrator b": (place.AGENTS[1], "orchestrator"),
+    "another pod beside orchestrator a": (place.AGENTS[0], "colleague"),
+    "a pod elsewhere with the orchestrator's labels": (place.ELSEWHERE, "stranger"),
+    "Prometheus": (place.MONITORING, "prometheus"),
+    "a pod in the gate's namespace": (place.GATE, "neighbour"),
+    "the PEP's network position": (place.GATE, "position"),
+}
+SERVICE = f"{place.RELEASE}.{place.GATE}.svc:8443"
+CRM = f"crm.{place.CRM}.svc:8443"
+POSTGRES = f"postgres.{place.DATA}.svc:5432"
+DNS = "kube-dns.kube-system.svc:53"
+API = "kubernetes.default.svc:443"
+
+
+def destinations(gate: Place) -> dict[str, str]:
+    """What a row shows -> the address."""
+    found = {"the gate's Service": SERVICE}
+    for pod in gate.cluster.pods(place.GATE, place.SELECTOR):
+        for port in (7351, 7352, 7353, 8443, 8444):
+            found[f"{pod.metadata.name}:{port}"] = f"{pod.status.pod_ip}:{port}"
+    bystander = gate.cluster.core.read_namespaced_pod("bystander", place.GATE).status.pod_ip
+    found |= {
+        "the listed upstream": CRM,
+        "another port of the listed upstream": f"crm.{place.CRM}.svc:9443",
+        "an unlisted service": f"unlisted.{place.CRM}.svc:8443",
+        "the database": POSTGRES,
+        "a bystander in the gate's namespace": f"{bystander}:9999",
+        "the cluster's DNS": DNS,
+        "the API server": API,
+    }
+    return found | {f"outside {address}": address for address in os.environ.get("OUTSIDE", "").split()}
+
+
+def expected(gate: Place) -> set[tuple[str, str]]:
+    """The edges that values and floor list, for these sources. Those in other namespaces go out as they like."""
+    rows = destinations(gate)
+    free = {"the listed upstream", "another port of the listed upstream", "an unlisted service", "the database"}
+    free |= {"the cluster's DNS", "the API server"} | {row for row in rows if row.startswith("outside")}
+    edges = {(source, row) for source, (namespace, _) in SOURCES.items() for row in free if namespace != place.GATE}
+    for source in ("orchestrator a", "orchestrator b"):
+        edges |= {(source, "the gate's Service")} | {
+            (source, row) for row in rows if row.endswith(":8443") and "-" in row
+        }
+    edges |= {("Prometheus", row) for row in rows if row.endswith((":8444", ":7353"))}
+    edges |= {(source, "the cluster's DNS") for source in SOURCES}
+    return edges | {("the PEP's network position", row) for row in ("the listed upstream", "the database")}
+
+
+def test_exactly_the_listed_edges_exist(gate: Place) -> None:
+    rows = destinations(gate)
+
+    def reached(source: str) -> set[tuple[str, str]]:
+        namespace, pod = SOURCES[source]
+        found = kube.probe(gate.cluster, namespace, pod, list(rows.values()))
+        return {(source, row) for row, address in rows.items() if found[address]}
+
+    with concurrent.futures.ThreadPoolExecutor(len(SOURCES)) as threads:
+        found = set().union(*threads.map(reached, SOURCES))
+    assert found == expected(gate), {"too many": found - expected(gate), "missing": expected(gate) - found}
