@@ -6,6 +6,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 DISTRIBUTIONS := proto services/runtime services/audit services/pdp services/pep services/cli
 WORKERS ?= 2
+IMAGE_PREFIX ?= sallyport
+IMAGE_TAG ?= $(shell git rev-parse --short=12 HEAD)
 
 ##@ Start here
 help: ## this list
@@ -29,7 +31,19 @@ demo: setup ## one call permitted, one denied, one audit chain verified
 
 ##@ Check
 test: setup proto-check ## all tests that need no cluster
-	$(BIN)/python -m pytest -q -n $(WORKERS) tests
+	$(BIN)/python -m pytest -q -n $(WORKERS) tests --ignore=tests/chart --ignore=tests/images --ignore=tests/cluster
+
+test-chart: setup ## render the chart and check it; needs helm and promtool
+	$(BIN)/python -m pytest -q -n $(WORKERS) tests/chart
+
+test-images: setup ## what is in the images, and the pair at work in them; needs Docker
+	names=$$(IMAGE_TAG=$(IMAGE_TAG) IMAGE_PREFIX=$(IMAGE_PREFIX) deploy/images/build.sh) && export $$names && \
+	  $(BIN)/python -m pytest -q -m images -o timeout=900 tests/images
+
+test-cluster: setup images ## install on KUBECONFIG's cluster and prove it; LOAD_IMAGE makes an image known to its nodes
+	@IMAGE_TAG=$(IMAGE_TAG) IMAGE_PREFIX=$(IMAGE_PREFIX) tests/cluster/images.sh
+	IMAGE_TAG=$(IMAGE_TAG) IMAGE_PREFIX=$(IMAGE_PREFIX) \
+	  $(BIN)/python -m pytest -q -p no:randomly --force-enable-socket -o timeout=600 tests/cluster
 
 lint: setup ## ruff, mypy strict, import walls
 	$(BIN)/ruff check .
@@ -39,6 +53,14 @@ lint: setup ## ruff, mypy strict, import walls
 
 bench: setup ## measure, as ratios to a peer in the same run
 	$(BIN)/python -m tests.bench
+
+##@ Ship
+images: ## build both images: IMAGE_PREFIX/pep:IMAGE_TAG and …/pdp:IMAGE_TAG
+	@IMAGE_TAG=$(IMAGE_TAG) IMAGE_PREFIX=$(IMAGE_PREFIX) deploy/images/build.sh
+
+chart: ## take the shipped policies into the chart
+	cp policies/*.cedar policies/*.cedarschema policies/*.test.yaml policies/{agents,roles,resources,catalog}.yaml \
+	  deploy/helm/sallyport/files/policies/
 
 ##@ Change
 format: setup ## format and mend what can be mended by itself
@@ -60,4 +82,4 @@ clean: ## remove what was made here
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test lint bench format proto proto-check requirements clean
+.PHONY: help setup demo test test-chart test-images test-cluster lint bench images chart format proto proto-check requirements clean

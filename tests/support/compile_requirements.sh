@@ -14,3 +14,4 @@ compile pyproject.toml requirements.txt --group dev
 for service in pdp pep audit cli; do
   compile "services/$service/pyproject.toml" "services/$service/requirements.txt" --constraint requirements.txt
 done
+compile deploy/images/requirements.in deploy/images/requirements.txt --constraint requirements.txt

@@ -48,6 +48,7 @@ class LyingPdp(rpc.AuthorizationServiceServicer):
         self.asked: list[pb.Question] = []
         self.mac: bytes | None = None  # instead of the right seal
         self.nonce: bytes | None = None  # instead of the one asked with
+        self.ready, self.revision = True, REVISION
         self.problems: tuple[str, ...] = ()
         self.catalogs: dict[str, bytes] = {}  # by digest
         self.tell: Told = tell_the_catalog
@@ -64,8 +65,8 @@ class LyingPdp(rpc.AuthorizationServiceServicer):
     async def GetRevision(self, request: pb.GetRevisionRequest, context: Any) -> pb.GetRevisionResponse:
         told = pb.RevisionAnswer(
             nonce=self.nonce or request.nonce,
-            ready=True,
-            revision=REVISION,
+            ready=self.ready,
+            revision=self.revision,
             catalog_digest=self.catalog_digest,
             problems=self.problems,
         ).SerializeToString()

@@ -44,10 +44,12 @@
 {{- include "sallyport.uses" (dict "root" . "hosted" (list "database_query" "describe_table")) -}}
 {{- end -}}
 
-{{- /* The shipped policy files whose tools are all in the catalog: one that names another would refuse the whole set. */ -}}
+{{- /* The shipped policies, and the tests beside them, whose tools are all in the catalog: one that names another would refuse the whole set. */ -}}
 {{- define "sallyport.policyFiles" -}}
 {{- $names := list -}}
 {{- range include "sallyport.tools" . | fromJsonArray -}}{{- $names = append $names .name -}}{{- end -}}
+{{- $missing := list -}}
+{{- range include "sallyport.shippedTools" . | fromJson | keys -}}{{- if not (has . $names) -}}{{- $missing = append $missing . -}}{{- end -}}{{- end -}}
 {{- $files := dict "base.cedarschema" (.Files.Get "files/policies/base.cedarschema") -}}
 {{- range $path, $bytes := .Files.Glob "files/policies/*.cedar" -}}
 {{- $text := toString $bytes -}}
@@ -58,7 +60,9 @@
 {{- if $served -}}
 {{- $_ := set $files (base $path) $text -}}
 {{- $tests := printf "%s.test.yaml" (trimSuffix ".cedar" $path) -}}
-{{- with $.Files.Get $tests -}}{{- $_ := set $files (base $tests) . -}}{{- end -}}
+{{- $told := $.Files.Get $tests -}}
+{{- range $missing -}}{{- if regexMatch (printf "\\b%s\\b" .) $told -}}{{- $told = "" -}}{{- end -}}{{- end -}}
+{{- if $told -}}{{- $_ := set $files (base $tests) $told -}}{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- $files | toJson -}}

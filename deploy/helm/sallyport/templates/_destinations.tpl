@@ -19,7 +19,7 @@
 {{- $named := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
 {{- $port := int ($named | default (index $ports $url.scheme)) -}}
 {{- $written := ternary (printf "[%s]" $host) $host (contains ":" $host) | lower -}}
-{{- $result = append $result (dict "name" .name "host" $host "port" $port "address" (printf "%s:%d" $written $port) "network" .network) -}}
+{{- $result = append $result (dict "name" .name "host" $host "port" $port "address" (printf "%s:%d" $written $port) "network" (.network | default dict)) -}}
 {{- end -}}
 {{- $result | toJson -}}
 {{- end -}}

@@ -7,6 +7,7 @@
       (include "sallyport.wrong.network" . | fromJsonArray)
       (include "sallyport.wrong.images" . | fromJsonArray)
       (include "sallyport.wrong.tools" . | fromJsonArray)
+      (include "sallyport.wrong.clashes" . | fromJsonArray)
       (include "sallyport.wrong.production" . | fromJsonArray) -}}
 {{- if $wrong -}}
 {{- fail (printf "\nSallyport isn't installed like this:\n- %s\n" (join "\n- " $wrong)) -}}
@@ -35,6 +36,9 @@
 {{- $sources := list .jwks.configMap .jwks.secret .jwks.inline | compact -}}
 {{- if ne (len $sources) 1 -}}
 {{- $wrong = append $wrong (printf "issuer %q: jwks needs exactly one of configMap, secret and inline, or no signature could be checked." .name) -}}
+{{- end -}}
+{{- if regexMatch "\"(d|k)\"\\s*:" (.jwks.inline | default "") -}}
+{{- $wrong = append $wrong (printf "issuer %q: jwks.inline holds a private or symmetric key: who reads the ConfigMap could sign tokens. Give the public keys only." .name) -}}
 {{- end -}}
 {{- end -}}
 {{- $wrong | toJson -}}
@@ -101,7 +105,7 @@
 {{- $least := ternary 48 16 (contains ":" .) -}}
 {{- if or (not (contains "/" .)) (lt $bits $least) -}}
 {{- printf "network %q is wider than /%d: that is the internet, not an allowlist. Name the servers' own addresses." . $least -}}
-{{- else if or (hasPrefix "169.254." .) (hasPrefix "fe8" (lower .)) (hasPrefix "fd00:ec2:" (lower .)) (hasPrefix "::ffff:" (lower .)) (hasPrefix "127." .) (hasPrefix "::1/" .) -}}
+{{- else if or (regexMatch "^(127|169\\.254|0)\\." .) (regexMatch "^(fe[89ab][0-9a-f]|fd00:ec2|fd20:ce):" .) (regexMatch "^[0:]*:(ffff:.*|1?/.*)$" .) (has . (list "100.100.100.200/32" "168.63.129.16/32" "192.0.0.192/32")) -}}
 {{- printf "network %q is link-local, loopback or a metadata service: a tool could fetch the node's credentials there." . -}}
 {{- end -}}
 {{- end -}}
@@ -144,6 +148,9 @@
 {{- if not .Values.database.caSecret -}}
 {{- $wrong = append $wrong "database.caSecret is missing: the password would go to whoever answers at that address. Name the Secret that holds ca.crt." -}}
 {{- end -}}
+{{- if regexMatch "//[^@/]*:[^@/]*@" .Values.database.url -}}
+{{- $wrong = append $wrong "database.url holds a password, which everybody who may read the ConfigMap would see. Put it into a Secret and name that in database.passwordSecret." -}}
+{{- end -}}
 {{- if contains "?" .Values.database.url -}}
 {{- $wrong = append $wrong "database.url has parameters: the chart sets sslmode and sslrootcert itself, so that nothing can weaken them." -}}
 {{- end -}}
@@ -159,6 +166,9 @@
 {{- end -}}
 {{- if lt (int .Values.replicas) 2 -}}
 {{- $wrong = append $wrong "replicas is 1: a node's end would be an outage. Give two or more, or say profile: trial." -}}
+{{- end -}}
+{{- if and .Values.podDisruptionBudget.enabled (gt (int .Values.replicas) 1) (ge (int .Values.podDisruptionBudget.maxUnavailable) (int .Values.replicas)) -}}
+{{- $wrong = append $wrong (printf "podDisruptionBudget.maxUnavailable is %d of %d replicas: a drain could end them all at once. Give fewer." (int .Values.podDisruptionBudget.maxUnavailable) (int .Values.replicas)) -}}
 {{- end -}}
 {{- if and (not .Values.files.claim) (include "sallyport.usesFiles" .) -}}
 {{- $wrong = append $wrong "files.claim is empty and a file tool is listed: each replica would show other files and lose them. Name a claim, leave the file tools out, or say profile: trial." -}}

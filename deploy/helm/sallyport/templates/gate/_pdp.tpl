@@ -1,7 +1,7 @@
 {{- /* The PDP: health is all that its port beyond loopback tells; "" is the process, the service's name its policy set. */ -}}
 
 {{- define "sallyport.pdpContainer" -}}
-image: {{ include "sallyport.image" (dict "root" . "name" "pdp") }}
+image: {{ include "sallyport.image" (dict "root" . "name" "pdp") | quote }}
 imagePullPolicy: {{ .Values.images.pullPolicy }}
 args: [--config, /etc/sallyport/settings/pdp.yaml]
 ports:

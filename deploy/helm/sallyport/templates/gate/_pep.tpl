@@ -1,7 +1,7 @@
 {{- /* The PEP: ready only with a PDP that decides, a catalog that it serves, keys, and a record that can be written. */ -}}
 
 {{- define "sallyport.pepContainer" -}}
-image: {{ include "sallyport.image" (dict "root" . "name" "pep") }}
+image: {{ include "sallyport.image" (dict "root" . "name" "pep") | quote }}
 imagePullPolicy: {{ .Values.images.pullPolicy }}
 args: [--config, /etc/sallyport/settings/pep.yaml]
 ports:

@@ -3,7 +3,7 @@
 {{- define "sallyport.secretVolume" -}}
 - name: {{ .name }}
   secret:
-    secretName: {{ .secret }}
+    secretName: {{ .secret | quote }}
     defaultMode: 0440
     items: [{{ range $i, $key := .keys }}{{ if $i }}, {{ end }}{key: {{ $key }}, path: {{ $key }}}{{ end }}]
 {{- end -}}
@@ -17,7 +17,7 @@
     sources:
       {{- $names := include "sallyport.policyConfigMaps" . | fromJson }}
       {{- range list "policies" "roles" "agents" "resources" "catalog" }}
-      - configMap: {name: {{ get $names . }}}
+      - configMap: {name: {{ get $names . | quote }}}
       {{- end }}
 {{ include "sallyport.secretVolume" (dict "name" "tls" "secret" (include "sallyport.tlsSecret" .) "keys" (list "tls.crt" "tls.key")) }}
 {{ include "sallyport.secretVolume" (dict "name" "client-ca" "secret" .Values.tls.clientCaSecret "keys" (list "ca.crt")) }}
@@ -28,12 +28,13 @@
 {{- end }}
 - name: issuers
   projected:
+    defaultMode: 0440
     sources:
       {{- range .Values.issuers }}
       {{- if .jwks.configMap }}
-      - configMap: {name: {{ .jwks.configMap }}, items: [{key: {{ .jwks.key | default "jwks.json" }}, path: {{ .name }}.json}]}
+      - configMap: {name: {{ .jwks.configMap | quote }}, items: [{key: {{ .jwks.key | default "jwks.json" | quote }}, path: {{ .name }}.json}]}
       {{- else if .jwks.secret }}
-      - secret: {name: {{ .jwks.secret }}, items: [{key: {{ .jwks.key | default "jwks.json" }}, path: {{ .name }}.json}]}
+      - secret: {name: {{ .jwks.secret | quote }}, items: [{key: {{ .jwks.key | default "jwks.json" | quote }}, path: {{ .name }}.json}]}
       {{- else }}
       - configMap: {name: {{ include "sallyport.fullname" $ }}-issuers, items: [{key: {{ .name }}.json, path: {{ .name }}.json}]}
       {{- end }}
@@ -45,7 +46,7 @@
 {{- if include "sallyport.usesFiles" . }}
 - name: files
   {{- if .Values.files.claim }}
-  persistentVolumeClaim: {claimName: {{ .Values.files.claim }}, readOnly: {{ .Values.files.readOnly }}}
+  persistentVolumeClaim: {claimName: {{ .Values.files.claim | quote }}, readOnly: {{ .Values.files.readOnly }}}
   {{- else }}
   emptyDir: {sizeLimit: 1Gi}
   {{- end }}
@@ -55,9 +56,9 @@
   projected:
     defaultMode: 0440
     sources:
-      - secret: {name: {{ .Values.database.caSecret }}, items: [{key: ca.crt, path: ca.crt}]}
+      - secret: {name: {{ .Values.database.caSecret | quote }}, items: [{key: ca.crt, path: ca.crt}]}
       {{- with .Values.database.passwordSecret }}
-      - secret: {name: {{ . }}, items: [{key: password, path: password}]}
+      - secret: {name: {{ . | quote }}, items: [{key: password, path: password}]}
       {{- end }}
 {{- end }}
 {{- range .Values.upstreams }}
@@ -67,10 +68,10 @@
     defaultMode: 0440
     sources:
       {{- with .caSecret }}
-      - secret: {name: {{ . }}, items: [{key: ca.crt, path: ca.crt}]}
+      - secret: {name: {{ . | quote }}, items: [{key: ca.crt, path: ca.crt}]}
       {{- end }}
       {{- with .credentialSecret }}
-      - secret: {name: {{ . }}, items: [{key: credential, path: credential}]}
+      - secret: {name: {{ . | quote }}, items: [{key: credential, path: credential}]}
       {{- end }}
 {{- end }}
 {{- end }}
