@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import time
@@ -65,10 +64,15 @@ class Cluster:
                 return None
             raise
 
+    def list(self, api_version: str, kind: str, namespace: str, selector: str) -> Sequence[Any]:
+        found: Any = self._dynamic.resources.get(api_version=api_version, kind=kind)
+        items: Sequence[Any] = found.get(namespace=namespace, label_selector=selector).items
+        return items
+
     def namespace(self, name: str, labels: Mapping[str, str] = RESTRICTED) -> None:
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(labels)}})
 
-    def pods(self, namespace: str, selector: str) -> list[Any]:
+    def pods(self, namespace: str, selector: str) -> Sequence[Any]:
         """Sorted by name."""
         found = self.core.list_namespaced_pod(namespace, label_selector=selector).items
         return sorted(found, key=lambda pod: str(pod.metadata.name))
@@ -94,6 +98,8 @@ class Cluster:
                 channel.run_forever(timeout=60)
                 said = channel.read_stdout() + channel.read_stderr()
                 code = channel.returncode
+            except ValueError as error:  # what couldn't be started has no exit code, only words
+                said, code = str(error), None
             finally:
                 channel.sock.shutdown()  # its own close leaves the socket open once the server has closed
         return Ran(-1 if code is None else code, said)
@@ -102,10 +108,10 @@ class Cluster:
         options = {"container": container} if container else {}
         return str(self.core.read_namespaced_pod_log(pod, namespace, **options))
 
-    def ready(self, namespace: str, selector: str, count: int, seconds: float = 120) -> list[Any]:
+    def ready(self, namespace: str, selector: str, count: int, seconds: float = 120) -> Sequence[Any]:
         """Wait until exactly `count` pods are there, and all are ready."""
 
-        def check() -> list[Any] | None:
+        def check() -> Sequence[Any] | None:
             found = self.pods(namespace, selector)
             return found if len(found) == count and all(map(is_ready, found)) else None
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from sallyport.cli.k8s.cluster import Cluster as Adapter
-from sallyport.cli.k8s.gate import config_maps, find
+from sallyport.cli.k8s.gate import ANNOTATION, config_maps, find
 from sallyport.cli.k8s.trouble import Changed
 from sallyport.runtime import mounted_dir
 from tests.cluster import kube, place
@@ -26,6 +26,7 @@ from tests.cluster.kube import Cluster
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "k8s-commands.md"
 WHERE = ("-n", place.GATE, "--release", place.RELEASE)
 OPERATOR = "push-operator"
+LABELS = tuple(f"app.kubernetes.io/{name}" for name in ("name", "instance", "component"))
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ def policies(gate: Place, tmp_path: Path) -> Iterator[Policies]:
         for name, data in before[names[part]].files.items():
             (directory / name).write_bytes(data)
     yield Policies(directory, names)
-    for name, one in before.items():
-        adapter.replace_files(place.GATE, adapter.config_map(place.GATE, name), one.files)
+    changed = [one for one in before.values() if adapter.config_map(place.GATE, one.name).files != one.files]
+    for one in changed:
+        adapter.replace_files(place.GATE, adapter.config_map(place.GATE, one.name), one.files)
     kube.until("the set of before serves again", lambda: status()[0] == 0, 120)
 
 
@@ -101,8 +103,8 @@ def test_status_says_of_every_pod_which_set_it_serves(policies: Policies, gate: 
 
 
 def test_status_checks_the_peps_certificate_where_a_ca_is_given(gate: Place) -> None:
-    assert run("status", "--ca", str(gate.keys / "ca/ca.crt")).returncode == 0
-    other = gate.keys.parent / "other.crt"
+    assert run("status", "--ca", str(gate.directory / "ca/ca.crt")).returncode == 0
+    other = gate.directory.parent / "other.crt"
     other.write_bytes(_another_ca())
     refused = run("status", "--ca", str(other))
     assert refused.returncode == 1
@@ -209,15 +211,27 @@ def test_nobodys_change_is_overwritten_unseen(policies: Policies) -> None:
     assert adapter.config_map(place.GATE, read.name).files == read.files
 
 
-def test_a_pod_that_cannot_start_is_shown_with_its_reason(gate: Place) -> None:
-    labels = {
-        "app.kubernetes.io/name": "sallyport",
-        "app.kubernetes.io/instance": place.RELEASE,
-        "app.kubernetes.io/component": "gate",
-    }
-    body: Any = place.pod(place.GATE, "stuck", labels, [])
+def stuck_pod(gate: Place) -> Any:
+    """One of the gate's by its labels and annotations, whose image isn't there."""
+    metadata = gate.cluster.pods(place.GATE, place.SELECTOR)[0].metadata
+    body: Any = place.pod(place.GATE, "stuck", {name: metadata.labels[name] for name in LABELS}, [])
+    body["metadata"]["annotations"] = {ANNOTATION: metadata.annotations[ANNOTATION]}
     body["spec"]["containers"][0] |= {"image": "sallyport.test/no-such-image:1", "imagePullPolicy": "Never"}
-    with kube.removed(gate.cluster, body):
+    return body
+
+
+def test_a_push_gives_up_in_time_and_says_which_pod_has_what_and_why(policies: Policies, gate: Place) -> None:
+    policies.append("org_isolation.cedar", "// x\n")
+    with kube.removed(gate.cluster, stuck_pod(gate)):
+        kube.until("the image is missed", lambda: "ErrImageNeverPull" in run("status").stdout, 60)
+        pushed = push(policies, "--timeout", "5")
+        assert pushed.returncode == 1
+        assert "stuck serves no revision: main: ErrImageNeverPull" in pushed.stderr
+        assert f"don't serve revision {mounted(policies)[:12]} after 5 s" in pushed.stderr
+
+
+def test_a_pod_that_cannot_start_is_shown_with_its_reason(gate: Place) -> None:
+    with kube.removed(gate.cluster, stuck_pod(gate)):
         kube.until("the image is missed", lambda: "ErrImageNeverPull" in run("status").stdout, 60)
         code, document = status()
         (stuck,) = (pod for pod in document["pods"] if pod["name"] == "stuck")
@@ -292,6 +306,25 @@ def test_who_may_not_write_events_may_push(policies: Policies, gate: Place, tmp_
         assert pushed.returncode == 0, pushed.stderr
         assert "no Event was written" in pushed.stderr
         assert run("status", config=config).returncode == 0
+
+
+def test_half_a_push_is_taken_back(policies: Policies, gate: Place, tmp_path: Path) -> None:
+    """Somebody who may write the policies alone, and changes the roles too: P1, no pod ever sees the half of it."""
+    adapter = Adapter.connect(None, None)
+    before = {name: adapter.config_map(place.GATE, name).files for name in policies.names.values()}
+    policies.append("org_isolation.cedar", "// x\n")
+    policies.append("roles.yaml", "# x\n")
+    maps = {"apiGroups": [""], "resources": ["configmaps"]}
+    rules = [
+        *(rule for rule in documented(policies) if rule["resources"] != ["configmaps"]),
+        {**maps, "verbs": ["get"]},
+        {**maps, "verbs": ["patch"], "resourceNames": [policies.names["policies"]]},
+    ]
+    with operator(gate, tmp_path, rules) as config:
+        pushed = push(policies, config=config)
+    assert pushed.returncode == 3
+    assert f"took back ConfigMap {policies.names['policies']}" in pushed.stderr
+    assert {name: adapter.config_map(place.GATE, name).files for name in policies.names.values()} == before
 
 
 def _another_ca() -> bytes:

@@ -49,6 +49,7 @@ def test_a_ready_pep_has_no_reasons() -> None:
 
 def test_the_reasons_are_told_by_part() -> None:
     body = [{"name": "audit", "ok": False, "detail": "disk full"}, {"name": "pdp", "ok": False, "detail": "away"}]
+    body.append({"name": "policies", "ok": True, "detail": "revision 12"})  # keeps nothing from serving
     with answering(503, json.dumps(body).encode()) as url:
         assert readiness.reasons(url, "") == ("audit: disk full", "pdp: away")
 

@@ -57,12 +57,12 @@ def stranger() -> None:
     """In another namespace, even under the orchestrator's labels."""
     if here == namespace:
         fail(f"tests.otherNamespace is {here}, the release's own: name another, from where nothing may come in.")
-    _outsider(f"A pod of namespace {here} gets in there, and no orchestrator is listed in it: {_LOOK}")
+    _outsider(f"A pod of namespace {here} gets in there, and no orchestrator is listed in it.")
 
 
 def bystander() -> None:
     """In the orchestrator's namespace, without its labels."""
-    _outsider(f"A pod of namespace {here} without the orchestrator's labels gets in there: {_LOOK}")
+    _outsider(f"A pod of namespace {here} without the orchestrator's labels gets in there.")
 
 
 def _outsider(advice: str) -> None:

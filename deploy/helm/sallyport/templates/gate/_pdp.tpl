@@ -11,11 +11,14 @@ ports:
 startupProbe:
   grpc: {port: 7352, service: ""}
   periodSeconds: 1
-  failureThreshold: 60
+  timeoutSeconds: 5
+  failureThreshold: 120
 livenessProbe:
   grpc: {port: 7352, service: ""}
+  # A busy node must not kill what is only slow: a restart would cost it more.
   periodSeconds: 10
-  timeoutSeconds: 3
+  timeoutSeconds: 5
+  failureThreshold: 6
 readinessProbe:
   grpc: {port: 7352, service: sallyport.authz.v1.AuthorizationService}
   periodSeconds: 2

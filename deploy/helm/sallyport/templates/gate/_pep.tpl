@@ -10,11 +10,14 @@ ports:
 startupProbe:
   httpGet: {path: /live, port: management, scheme: HTTPS}
   periodSeconds: 1
-  failureThreshold: 60
+  timeoutSeconds: 5
+  failureThreshold: 120
 livenessProbe:
   httpGet: {path: /live, port: management, scheme: HTTPS}
+  # A busy node must not kill what is only slow: a restart would cost it more.
   periodSeconds: 10
-  timeoutSeconds: 3
+  timeoutSeconds: 5
+  failureThreshold: 6
 readinessProbe:
   httpGet: {path: /ready, port: management, scheme: HTTPS}
   periodSeconds: 2

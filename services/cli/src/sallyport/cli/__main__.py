@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from sallyport.cli import console
-from sallyport.cli.commands import audit, policy
+from sallyport.cli.commands import audit, k8s, policy
 from sallyport.cli.commands.call import call
 from sallyport.cli.commands.demo import demo
 from sallyport.cli.commands.init import init
@@ -30,6 +30,7 @@ for command in (demo, init, up, call, token):
     app.command(no_args_is_help=command is not demo)(command)
 app.add_typer(policy.app, name="policy")
 app.add_typer(audit.app, name="audit")
+app.add_typer(k8s.app, name="k8s")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -69,12 +69,13 @@ issuers:                      # whose tokens are believed; empty would refuse ev
          senior-developer: senior-developer, admin: admin}}
     token_types: [at+jwt]
 audit: {{directory: audit, signing_key: pki/audit/signing.key, masking_key: pki/audit/masking.key}}
-files: {{root: files}}          # what the file tools see
-database: {{url: "sqlite:///data/sample.db"}}
+files: {{root: files}}          # what the file tools see; without this line there are none
+database: {{url: "sqlite:///data/sample.db"}}   # for the table tools; a server must stand in egress, too
 eras: ["2026-07-28", "2025-11-25"]   # protocol revisions spoken
 limits:
   {{body_bytes: 1048576, header_count: 64, header_bytes: 16384, json_depth: 64,
    receive_seconds: 10, connections: 512, handshake_seconds: 5}}
 origins: []                   # browser origins allowed; none
 telemetry: {{otlp_endpoint: ""}}
+egress: []                    # host:port of whatever the PEP may connect to besides the PDP; here that is nothing
 """

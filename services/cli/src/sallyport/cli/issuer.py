@@ -13,7 +13,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sallyport.cli import console, pki, settings
+from sallyport.cli import console, keys, settings
 from sallyport.cli.complaint import Complaint
 from sallyport.cli.laptop import Laptop
 from sallyport.cli.people import PEOPLE
@@ -46,10 +46,13 @@ class Identity:
 
 
 def mint(laptop: Laptop, identity: Identity) -> str:
-    key = _key(laptop)
-    claims = {**_claims(settings.issuing(laptop), identity), **identity.overrides}
+    return sign(_key(laptop), settings.issuing(laptop), identity)
+
+
+def sign(key: ec.EllipticCurvePrivateKey, issuing: settings.Issuing, identity: Identity) -> str:
+    claims = {**_claims(issuing, identity), **identity.overrides}
     kept = {name: value for name, value in claims.items() if value is not None}
-    headers = {"typ": "at+jwt", "kid": pki.key_id(key.public_key())}
+    headers = {"typ": "at+jwt", "kid": keys.key_id(key.public_key())}
     # PyJWT insists on types of some claims; a test's wrong one must still be signed.
     return jwt.PyJWS().encode(json.dumps(kept).encode(), key, algorithm="ES256", headers=headers)
 

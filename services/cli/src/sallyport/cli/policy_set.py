@@ -10,6 +10,7 @@ import typer
 from sallyport.cli import console
 from sallyport.cli.complaint import Complaint
 from sallyport.runtime import mounted_dir, strict_yaml
+from sallyport.runtime.mounted_dir import Contents
 from sallyport.runtime.problems import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -60,21 +61,34 @@ def load(place: Path) -> Snapshot:
 
 def read(place: Path) -> Parts:
     """The same, with what the other files say. Raises ConfigError."""
+    return parts(mounted_dir.read(place))
+
+
+def parts(contents: Contents) -> Parts:
+    """The same of a set that stands in no directory. Raises ConfigError."""
     from sallyport.pdp.findings.parts import read as read_set  # noqa: PLC0415
 
-    return read_set(mounted_dir.read(place))
+    return read_set(contents)
 
 
 def not_served(place: Path) -> tuple[Problem, ...]:
     """What the PEP couldn't serve of this set's catalog: schemas that it can't hold to, hosted tools that aren't there."""
+    try:
+        return unservable(mounted_dir.read(place))
+    except ConfigError as error:
+        return error.problems
+
+
+def unservable(contents: Contents) -> tuple[Problem, ...]:
+    """The same of a set that stands in no directory."""
     from sallyport.pep import catalog  # noqa: PLC0415 — no other command needs the PEP's parts
     from sallyport.pep.schema import compile_schema  # noqa: PLC0415
     from sallyport.pep.tools import NAMES  # noqa: PLC0415
 
     try:
-        data = mounted_dir.read(place).files.get(catalog.FILE)
+        data = contents.files.get(catalog.FILE)
         if data is not None:  # a missing one is told by the PDP's loader
-            catalog.load(data, compile_schema=compile_schema, hosted=NAMES)
+            catalog.load(data, compile_schema=compile_schema, reach=catalog.Reach(NAMES, {}, egress=None))
     except ConfigError as error:
         return error.problems
     return ()

@@ -55,4 +55,4 @@ def _explain(status: int, body: bytes) -> tuple[str, ...]:
 
 
 def _is_reason(entry: object) -> TypeGuard[dict[str, object]]:
-    return isinstance(entry, dict) and {"name", "detail"} <= entry.keys()
+    return isinstance(entry, dict) and {"name", "detail"} <= entry.keys() and entry.get("ok") is not True

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -11,8 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from sallyport.cli import configs, console, pki, samples, shipped
-from sallyport.cli.complaint import Complaint
+from sallyport.cli import configs, console, new_directory, pki, samples, shipped
 from sallyport.cli.laptop import Laptop
 
 
@@ -34,38 +31,13 @@ def make(directory: Path, source: Path) -> tuple[str, ...]:
     """Write everything, or nothing; the names of policy files left out."""
     contents, left_out = shipped.read(source)
     laptop = Laptop(directory.resolve())
-    _claim(directory)
-    try:
+    new_directory.claim(directory, "init")
+    with new_directory.whole(laptop.root):
         _write_policies(laptop, contents)
         _write_configs(laptop)
         pki.write(laptop)
         samples.write(laptop.files, laptop.database)
-    except BaseException:  # Ctrl-C too: half a directory would look like a whole one
-        for entry in laptop.root.iterdir():
-            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
-        raise
     return left_out
-
-
-def _claim(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        occupied = any(directory.iterdir())
-    except (FileExistsError, NotADirectoryError):
-        raise Complaint(f"{_file_in_the_way(directory)} is a file", "name a new directory") from None
-    except OSError as error:
-        raise Complaint(
-            f"{directory} can't be made: {error.strerror}", "name a directory in a place where you may write"
-        ) from None
-    if occupied:
-        raise Complaint(
-            f"{directory} is not empty, and init overwrites nothing",
-            f"name a new directory, or remove this one yourself: rm -r {shlex.quote(str(directory))}",
-        )
-
-
-def _file_in_the_way(directory: Path) -> Path:
-    return next(path for path in (directory, *directory.parents) if path.exists())
 
 
 def _write_policies(laptop: Laptop, contents: Mapping[str, bytes]) -> None:

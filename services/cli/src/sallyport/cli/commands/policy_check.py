@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 from rich.text import Text
@@ -13,11 +13,16 @@ from rich.text import Text
 from sallyport.cli import checking, console, policy_set
 from sallyport.cli.complaint import Complaint, Exit
 from sallyport.cli.policy_set import Where, locate
+from sallyport.runtime import mounted_dir
+from sallyport.runtime.mounted_dir import Contents
 from sallyport.runtime.problems import ConfigError, Problem
 
 if TYPE_CHECKING:
     from sallyport.pdp.findings.finding import Finding
     from sallyport.pdp.findings.parts import Parts
+
+
+Examined: TypeAlias = "tuple[Parts | None, tuple[Problem, ...], tuple[Finding, ...]]"
 
 
 class Format(StrEnum):
@@ -38,19 +43,14 @@ def check(
     Exit code: 0 it would serve, 1 it would with warnings and --strict, 2 it would be refused.
     """
     place = locate(directory)
-    parts, refused = _read(place)
-    # Both parse catalog.yaml: what both find is told once.
-    problems = tuple(dict.fromkeys((*refused, *policy_set.not_served(place))))
-    if problems:
-        parts = None
-    found = _findings(parts)
+    parts, problems, found = _read(place)
     if how is Format.JSON:
         print(checking.as_json(problems, found, parts))
     elif how is Format.GITHUB:
         for line in checking.github(place, problems, found):
             print(line)
     else:
-        _show(problems, found, parts)
+        show(problems, found, parts)
     if problems:
         raise Complaint(
             f"{place}: {_counted(len(problems), 'problem')}; this set would be refused",
@@ -64,15 +64,29 @@ def check(
         )
 
 
-def _findings(parts: Parts | None) -> tuple[Finding, ...]:
-    if parts is None:
-        return ()
+def _read(place: Path) -> Examined:
+    try:
+        return examine(mounted_dir.read(place))
+    except ConfigError as error:
+        return None, error.problems, ()
+
+
+def examine(contents: Contents) -> Examined:
+    """The set itself where it would serve, then what keeps it from serving, then what can't have been meant."""
     from sallyport.pdp.findings.table import findings  # noqa: PLC0415 — no other command looks for them
 
-    return findings(parts)
+    refused: tuple[Problem, ...] = ()
+    try:
+        parts = policy_set.parts(contents)
+    except ConfigError as error:
+        refused = error.problems
+    # Both parse catalog.yaml: what both find is told once.
+    if problems := tuple(dict.fromkeys((*refused, *policy_set.unservable(contents)))):
+        return None, problems, ()
+    return parts, (), findings(parts)
 
 
-def _show(problems: Sequence[Problem], found: Sequence[Finding], parts: Parts | None) -> None:
+def show(problems: Sequence[Problem], found: Sequence[Finding], parts: Parts | None) -> None:
     for problem in problems:
         console.err.print(Text(str(problem), style="red"))
         if words := checking.mend(problem):
@@ -86,13 +100,6 @@ def _show(problems: Sequence[Problem], found: Sequence[Finding], parts: Parts | 
         warned = f", {_counted(len(found), 'warning')}" if found else ""
         summary = checking.summary(parts) + warned
         console.out.print(Text("good: ", style="bold green").append(summary, style="not bold default"))
-
-
-def _read(place: Path) -> tuple[Parts | None, tuple[Problem, ...]]:
-    try:
-        return policy_set.read(place), ()
-    except ConfigError as error:
-        return None, error.problems
 
 
 def _counted(number: int, what: str) -> str:

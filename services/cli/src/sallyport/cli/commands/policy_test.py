@@ -15,6 +15,7 @@ from sallyport.cli.commands import policy_test_junit as junit_form
 from sallyport.cli.commands import policy_test_terminal as terminal
 from sallyport.cli.complaint import Complaint, Exit
 from sallyport.runtime import mounted_dir
+from sallyport.runtime.mounted_dir import Contents
 from sallyport.runtime.problems import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _Chosen = Mapping[Path, frozenset[str]]  # policy directory -> its chosen files;
 
 
 @dataclass(frozen=True, slots=True)
-class _Tested:
+class Tested:
     """One policy directory. `coverage` is None where the set itself can't be used."""
 
     reports: tuple[FileReport, ...]
@@ -132,12 +133,19 @@ def _chosen(places: Iterable[Path]) -> _Chosen:
     return chosen
 
 
-def _run(place: Path, names: frozenset[str], containing: str) -> _Tested:
+def _run(place: Path, names: frozenset[str], containing: str) -> Tested:
+    try:
+        return run_set(mounted_dir.read(place), place, names, containing)
+    except ConfigError as error:
+        return _unusable(place, error.problems)
+
+
+def run_set(contents: Contents, place: Path, names: frozenset[str] = frozenset(), containing: str = "") -> Tested:
+    """Run the tests in a set, and show them as those of `place`."""
     from sallyport.pdp.load import load  # noqa: PLC0415 — no other command needs Cedar
     from sallyport.pdp.policy_tests import Run  # noqa: PLC0415
 
     try:
-        contents = mounted_dir.read(place)
         run = Run(load(contents), contents, containing)
     except ConfigError as error:
         return _unusable(place, error.problems)
@@ -152,15 +160,15 @@ def _run(place: Path, names: frozenset[str], containing: str) -> _Tested:
         if not names or name in names:
             reports.append(_placed(place, run.file(name)))
             terminal.show_file(reports[-1], place)
-    return _Tested(tuple(reports), run.coverage)
+    return Tested(tuple(reports), run.coverage)
 
 
-def _unusable(place: Path, problems: Iterable[Problem]) -> _Tested:
+def _unusable(place: Path, problems: Iterable[Problem]) -> Tested:
     from sallyport.pdp.policy_tests import FileReport  # noqa: PLC0415
 
     report = _placed(place, FileReport("", (), tuple(problems), 0.0))
     terminal.show_file(report, place)
-    return _Tested((report,))
+    return Tested((report,))
 
 
 def _placed(place: Path, report: FileReport) -> FileReport:

@@ -1,0 +1,108 @@
+"""One flat policy set as ConfigMaps, and back: which file lies where, what a push changes, and what it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from sallyport.cli.complaint import Complaint
+from sallyport.cli.k8s.objects import ConfigMap
+from sallyport.contract.catalog import Catalog
+from sallyport.runtime import mounted_dir, settings
+from sallyport.runtime.mounted_dir import Contents
+from sallyport.runtime.problems import ConfigError
+
+CATALOG: Final = "catalog.yaml"
+MARKER: Final = "push-under-way.cedar"
+MAX_BYTES: Final = 1 << 20  # of a ConfigMap's values together (the API server's own limit)
+_NO_POLICY: Final = b"a push was under way: run sallyport k8s push again\n"  # Cedar takes no such text
+_OWNERS: Final = {"roles.yaml": "roles", "agents.yaml": "agents", "resources.yaml": "resources", CATALOG: "catalog"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The set as the cluster has it."""
+
+    names: Mapping[str, str]  # part -> ConfigMap
+    maps: Mapping[str, ConfigMap]  # by name
+
+    @property
+    def catalog(self) -> Mapping[str, bytes]:
+        """The release's own files."""
+        return self.maps[self.names["catalog"]].files
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """As the volume shows them."""
+        return {name: data for each in self.maps.values() for name, data in each.files.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One replacement of all files of one ConfigMap."""
+
+    name: str
+    files: Mapping[str, bytes]
+
+
+def compose(given: Contents, stored: Stored) -> Contents:
+    """What the pods would mount after a push. Raises Complaint where `given` wants another catalog."""
+    ours = given.files.get(CATALOG)
+    theirs = stored.catalog.get(CATALOG, b"")
+    if ours is not None and ours != theirs and not _same_catalog(ours, theirs):
+        raise Complaint(
+            f"{CATALOG} differs from the release's: the catalog comes from the release's values, "
+            "which open the network's doors, too",
+            f"change `tools:` and `upstreams:` in the values and helm upgrade, or leave {CATALOG} out of this directory",
+        )
+    files = {**given.files, **stored.catalog}
+    return Contents(MappingProxyType(files), mounted_dir.revision(files))
+
+
+def _same_catalog(ours: bytes, theirs: bytes) -> bool:
+    """By what they say: Helm writes the keys in another order."""
+    try:
+        return settings.load_model(Catalog, ours, CATALOG) == settings.load_model(Catalog, theirs, CATALOG)
+    except ConfigError:
+        return False
+
+
+def split(files: Mapping[str, bytes], names: Mapping[str, str]) -> Mapping[str, Mapping[str, bytes]]:
+    """ConfigMap -> its files. Raises Complaint for one that the API server wouldn't take."""
+    found: dict[str, dict[str, bytes]] = {name: {} for name in names.values()}
+    for file, data in files.items():
+        found[names[_OWNERS.get(file, "policies")]][file] = data
+    for name, part in found.items():
+        size = sum(map(len, part.values()))
+        if size > MAX_BYTES:
+            largest = max(part, key=lambda file: len(part[file]))
+            raise Complaint(
+                f"ConfigMap {name} would hold {size} bytes, and Kubernetes takes {MAX_BYTES}; the largest is {largest}",
+                "shorten the largest file, or keep what isn't needed at run time, such as large tests, elsewhere",
+            )
+    return found
+
+
+def writes(stored: Stored, files: Mapping[str, bytes]) -> Sequence[Write]:
+    """What to write, in order; nothing where nothing differs.
+
+    Kubernetes replaces one ConfigMap in one step, but not several. In between, a pod could mount a mixture that permits
+    what neither set does: a forbid gone that the new roles replace, with the old roles. No order is safe for every
+    change. So a file that no PDP takes goes in first and out last: a mixture is refused, and the last good set serves on.
+    """
+    parts = split(files, stored.names)
+    changed = [name for name in parts if parts[name] != stored.maps[name].files]
+    if len(changed) <= 1:
+        return [Write(name, parts[name]) for name in changed]
+    last = stored.names["policies"]
+    held = Write(last, {**stored.maps[last].files, MARKER: _NO_POLICY})
+    between = [Write(name, parts[name]) for name in changed if name != last]
+    return [held, *between, Write(last, parts[last])]
+
+
+def differences(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> list[tuple[str, str]]:
+    """(sign, file): `+` added, `~` changed, `-` removed."""
+    signs = {name: "+" if name not in before else "-" if name not in after else "~" for name in {*before, *after}}
+    return [(signs[name], name) for name in sorted(signs) if before.get(name) != after.get(name)]

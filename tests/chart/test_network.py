@@ -1,0 +1,159 @@
+"""Exactly the doors that the values list: the catalog, the allowlist, the policies and the mounts can't drift apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sallyport.runtime import addresses, strict_yaml
+from tests.chart import edges
+from tests.chart.edges import Edge
+from tests.chart.rendering import NAME, PROFILES, RELEASE, Rendered, is_test, profile_values, render
+
+_NETWORK_POSITION = {"app.kubernetes.io/instance": RELEASE, "sallyport.io/egress": "pep"}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_exactly_the_listed_edges_exist(profile: str) -> None:
+    rendered, values = render(profile), profile_values(profile)
+    labels = rendered.gate.labels
+    assert edges.opened(rendered, labels, "ingress") == edges.listed_in(values)
+    assert edges.opened(rendered, labels, "egress") | edges.named(rendered, labels) == edges.listed_out(values)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_each_direction_is_closed_by_a_policy_of_its_own_even_without_the_floor(profile: str) -> None:
+    rendered = render(profile)
+    for direction in ("ingress", "egress"):
+        assert edges.selecting(rendered, rendered.gate.labels, direction)
+
+
+def test_ipv6_networks_are_doors_like_any_other() -> None:
+    rendered = render("everything")
+    assert Edge("2001:db8:7::/64", 9443) in edges.opened(rendered, rendered.gate.labels, "egress")
+    assert "[2001:db8:7::1]:9443" in rendered.settings("pep")["egress"]
+
+
+def test_cilium_lets_the_listed_host_names_be_asked_for_and_no_others() -> None:
+    rendered = render("everything")
+    labels = rendered.gate.labels
+    assert edges.named(rendered, labels) == {Edge("weather.example.com", 443)}
+    assert edges.asked(rendered, labels) == {"weather.example.com"}
+    assert not render("production").all("CiliumNetworkPolicy")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_pod_in_the_peps_network_position_has_its_doors_out_and_gets_no_calls(profile: str) -> None:
+    rendered = render(profile)
+    assert edges.opened(rendered, _NETWORK_POSITION, "egress") == edges.opened(rendered, rendered.gate.labels, "egress")
+    assert edges.opened(rendered, _NETWORK_POSITION, "ingress") == set()
+    gate = rendered.gate
+    for service in (each for each in rendered.everything if each["kind"] == "Service"):
+        selector = {"matchLabels": service["spec"]["selector"]}
+        assert not edges.selects(selector, _NETWORK_POSITION)
+        assert edges.selects(selector, gate.labels) is not is_test(service)
+        chosen = {pod.owner for pod in rendered.pods() if edges.selects(selector, pod.labels)}
+        assert (gate.owner in chosen) is (chosen == {gate.owner})
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_what_helm_test_opens_it_opens_for_its_own_pods(profile: str) -> None:
+    rendered = render(profile)
+    for policy in (each for each in rendered.everything if each["kind"] == "NetworkPolicy" and is_test(each)):
+        selector = policy["spec"]["podSelector"]
+        chosen = {pod.owner for pod in rendered.pods() if edges.selects(selector, pod.labels)}
+        assert chosen, policy["metadata"]["name"]
+        assert rendered.gate.owner not in chosen
+        assert selector["matchLabels"], policy["metadata"]["name"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_door_is_commented_with_who_goes_where(profile: str) -> None:
+    rendered = render(profile)
+    for name in edges.destinations(profile_values(profile)):
+        assert f"# PEP --> {name}\n" in rendered.text
+    for orchestrator in profile_values(profile)["orchestrators"]:
+        assert f"# orchestrator {orchestrator['name']} --> PEP\n" in rendered.text
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_upstream_is_in_catalog_allowlist_policy_and_mounts(profile: str) -> None:
+    _agree(render(profile), profile_values(profile))
+
+
+_LABEL = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
+_V4 = st.ip_addresses(v=4, network="203.0.0.0/8").map(str)
+_V6 = st.ip_addresses(v=6, network="2001:db8::/32").map(str)
+_DNS = st.lists(_LABEL, min_size=1, max_size=3).map(".".join)
+_HOST = _DNS | _V4 | _V6.map(lambda host: f"[{host}]")
+_PODS = st.fixed_dictionaries(
+    {
+        "namespace": _LABEL,
+        "podLabels": st.dictionaries(st.sampled_from(["app", "example.org/tier"]), _LABEL, min_size=1),
+    }
+)
+_V4_NETWORK = st.builds(lambda host, bits: f"{host}/{bits}", _V4, st.just(32)) | st.just("203.0.112.0/20")
+_V6_NETWORK = st.builds(lambda host, bits: f"{host}/{bits}", _V6, st.just(128)) | st.just("2001:db8:1::/48")
+_CIDRS = st.lists(_V4_NETWORK | _V6_NETWORK, min_size=1, max_size=3, unique=True).map(lambda cidrs: {"cidrs": cidrs})
+
+
+@st.composite
+def _upstream(draw: st.DrawFn) -> dict[str, Any]:
+    host, port = draw(_HOST), draw(st.none() | st.integers(1, 65535))
+    by_name = st.just({"fqdn": host}) if _is_name(host) else st.nothing()
+    found: dict[str, Any] = {
+        "name": draw(_LABEL),
+        "url": f"https://{host}{'' if port is None else f':{port}'}{draw(st.sampled_from(['', '/', '/mcp', '/a/b~c']))}",
+        "network": draw(_PODS | _CIDRS | by_name),
+    }
+    for secret in draw(st.sets(st.sampled_from(["caSecret", "credentialSecret"]))):
+        found[secret] = draw(_LABEL | st.sampled_from(["123", "true", "null", "1e3", "0x10", "on", "1.0"]))
+    return found
+
+
+def _is_name(host: str) -> bool:
+    return host[-1].isalpha()
+
+
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(st.lists(_upstream(), max_size=5, unique_by=lambda each: each["name"]))
+def test_whatever_the_upstreams_are_the_four_agree(upstreams: list[dict[str, Any]]) -> None:
+    _agree(
+        render("minimal", {"upstreams": upstreams, "cilium": True}),
+        {**profile_values("minimal"), "upstreams": upstreams},
+    )
+
+
+def _agree(rendered: Rendered, values: dict[str, Any]) -> None:
+    labels = rendered.gate.labels
+    catalog: Any = strict_yaml.parse(
+        rendered.one("ConfigMap", f"{NAME}-catalog")["data"]["catalog.yaml"].encode(), "catalog"
+    ).value
+    assert catalog.get("upstreams", {}) == {each["name"]: {"url": each["url"]} for each in values["upstreams"]}
+    allowlist = rendered.settings("pep")["egress"]
+    assert allowlist == sorted({edges.address(url) for url, _ in edges.destinations(values).values()})
+    assert all(addresses.destination(each) == each for each in allowlist)
+    assert edges.opened(rendered, labels, "egress") | edges.named(rendered, labels) == edges.listed_out(values)
+    assert _mounted(rendered) == {each["name"]: _secrets(each) for each in values["upstreams"] if _secrets(each)}
+
+
+def _secrets(upstream: dict[str, Any]) -> set[tuple[str, str]]:
+    keys = {"caSecret": "ca.crt", "credentialSecret": "credential"}
+    return {(upstream[name], key) for name, key in keys.items() if name in upstream}
+
+
+def _mounted(rendered: Rendered) -> dict[str, set[tuple[str, str]]]:
+    """By upstream: which Secrets are seen in its folder, under which name."""
+    volumes = {volume["name"]: volume for volume in rendered.gate.spec["volumes"]}
+    folder = "/etc/sallyport/upstreams/"
+    found: dict[str, set[tuple[str, str]]] = {}
+    for mount in rendered.gate.container("pep")["volumeMounts"]:
+        if mount["mountPath"].startswith(folder):
+            sources = [source["secret"] for source in volumes[mount["name"]]["projected"]["sources"]]
+            assert all(item["key"] == item["path"] for source in sources for item in source["items"])
+            pairs = {(source["name"], item["path"]) for source in sources for item in source["items"]}
+            found[mount["mountPath"].removeprefix(folder)] = pairs
+    return found

@@ -1,0 +1,90 @@
+"""NOTES.txt, as text: what was installed, what is whose, what comes next, and loudly what is missing."""
+
+from __future__ import annotations
+
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chart.rendering import CHART, NAME, PARTS, PROFILES, ROOT, parse, profile_values, template
+
+# Helm shows no notes without a cluster: here they stand in a ConfigMap of a copy of the chart.
+_SHOWN = '{{ define "notes" }}%s{{ end }}\nkind: ConfigMap\nnotes: {{ include "notes" . | quote }}\n'
+
+
+@cache
+def _chart(folder: Path) -> Path:
+    copy = Path(shutil.copytree(CHART, folder / "chart"))
+    shutil.rmtree(copy / "templates" / "tests")
+    notes = copy / "templates" / "NOTES.txt"
+    (copy / "templates" / "notes.yaml").write_text(_SHOWN % notes.read_text())
+    notes.unlink()
+    return copy
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("notes")
+
+
+def _notes(folder: Path, profile: str, values: dict[str, Any] | None = None) -> str:
+    done = template(profile, values, chart=_chart(folder))
+    assert done.returncode == 0, done.stderr
+    return next(str(each["notes"]) for each in parse(done.stdout) if "notes" in each)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_notes_tell_what_is_there_whose_it_is_and_what_comes_next(profile: str, folder: Path) -> None:
+    notes = _notes(folder, profile)
+    given = profile_values(profile)["policies"]["existing"]
+    for part in PARTS:
+        assert (given.get(part) or f"{NAME}-{part}") in notes
+    for command in (
+        "helm test gate -n gates",
+        "kubectl -n gates get pods",
+        "sallyport k8s status -n gates",
+        "sallyport k8s push DIR -n gates",
+    ):
+        assert command in notes
+    assert f"https://{NAME}.gates.svc:8443/mcp" in notes
+    assert len(notes.splitlines()) < 50
+    assert max(map(len, notes.splitlines())) < 140
+    assert "\n\n\n" not in notes
+
+
+def test_a_trial_is_told_that_its_record_and_files_die_with_the_pod(folder: Path) -> None:
+    minimal = _notes(folder, "minimal")
+    assert "WARNING: audit.persistence is off. The record of who did what dies with its pod." in minimal
+    assert "WARNING: files.claim is empty." in minimal
+    assert "WARNING" not in _notes(folder, "production")
+
+
+def test_policies_that_were_left_out_are_named(folder: Path) -> None:
+    assert "Left out at install, for they name tools that aren't served: agent_access.cedar, files.cedar." in _notes(
+        folder, "production"
+    )
+    assert "Left out" not in _notes(folder, "minimal", {"policies": {"existing": {"policies": "own"}}})
+
+
+def test_tools_that_cannot_be_served_yet_are_named(folder: Path) -> None:
+    assert "WARNING: crm.find_customer, weather, ledger_entry: tools of upstreams" in _notes(folder, "everything")
+
+
+def test_without_a_cluster_nothing_is_said_to_be_missing(folder: Path) -> None:
+    assert "MISSING" not in _notes(
+        folder, "everything"
+    )  # `lookup` finds nothing there, neither the floor nor anything else
+
+
+def test_the_floor_that_the_notes_look_for_is_the_one_that_is_shipped() -> None:
+    text = (CHART / "templates" / "NOTES.txt").read_text()
+    shipped = {
+        each["metadata"]["name"]
+        for path in (ROOT / "deploy" / "networkpolicies").glob("*.yaml")
+        for each in parse(path.read_text())
+    }
+    assert shipped
+    assert [name for name in shipped if f'"{name}"' not in text] == []

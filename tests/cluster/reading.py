@@ -1,0 +1,46 @@
+"""What a replica says of itself, asked from inside its own containers."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Final
+
+from tests.cluster import place
+from tests.cluster.kube import Cluster, Ran
+
+_PYTHON: Final = ("/app/bin/python3.13", "-I", "-c")
+_GET: Final = """
+import http.client, ssl, sys
+port, path = int(sys.argv[1]), sys.argv[2]
+if port == 7353:
+    there = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+else:
+    there = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=ssl._create_unverified_context())
+there.request("GET", path)
+print(there.getresponse().read().decode())
+"""
+
+
+def metrics(cluster: Cluster, pod: str, port: int = 7353) -> dict[str, float]:
+    """The PDP's, or with port 8444 the PEP's: sample with its labels -> value; nothing while it doesn't answer."""
+    ran = _get(cluster, pod, port, "/metrics")
+    lines = (line.rpartition(" ") for line in ran.out.splitlines() if line and not line.startswith("#"))
+    return {name: float(value) for name, _, value in lines} if ran.code == 0 else {}
+
+
+def revision(cluster: Cluster, pod: str) -> str:
+    """Of the policy set in force there, or ""."""
+    found = (re.fullmatch(r'sallyport_pdp_revision_info\{revision="(\w+)"\}', name) for name in metrics(cluster, pod))
+    return next((match[1] for match in found if match), "")
+
+
+def readiness(cluster: Cluster, pod: str) -> dict[str, str]:
+    """The details by part."""
+    ran = _get(cluster, pod, 8444, "/ready")
+    return {part["name"]: part["detail"] for part in json.loads(ran.out)} if ran.code == 0 else {}
+
+
+def _get(cluster: Cluster, pod: str, port: int, path: str) -> Ran:
+    container = "pdp" if port == 7353 else "pep"
+    return cluster.exec(place.GATE, pod, *_PYTHON, _GET, str(port), path, container=container)

@@ -1,0 +1,54 @@
+"""The records of all replicas, read from their claims by the auditor's tool in the PEP's own image."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from tests.cluster import kube, place
+from tests.cluster.conftest import Place
+
+# 0 is whole; a live stream's unsigned last second is a warning. Every stream of an ended process is closed or accounted for.
+_VERIFY = """
+import subprocess, sys
+python = "/app/bin/python3.13"
+codes = []
+for service in ("pep", "pdp"):
+    ran = subprocess.run([python, "-I", "-m", "sallyport.audit", "verify", f"/record/{service}", "--keys", "/keys"])
+    codes.append(ran.returncode)
+sys.exit(max(codes))
+"""
+
+
+def verify(gate: Place) -> None:
+    """AssertionError with the verifier's own words unless every replica's record is whole."""
+    public = {f"{name}.pub": (gate.directory / "audit-keys" / f"{name}.pub").read_bytes() for name in ("pep", "pdp")}
+    gate.cluster.apply(place.secret(place.GATE, "audit-public-keys", public))
+    for claim in claims(gate):
+        ran = _read(gate, claim)
+        assert ran.code == 0, f"{claim}: {ran.out}"
+
+
+def claims(gate: Place) -> list[str]:
+    found = gate.cluster.core.list_namespaced_persistent_volume_claim(place.GATE).items
+    return sorted(str(claim.metadata.name) for claim in found)
+
+
+def _read(gate: Place, claim: str) -> kube.Ran:
+    name = f"auditor-{uuid.uuid4().hex[:8]}"
+    labels = {"app": "auditor"}
+    body: Any = place.pod(place.GATE, name, labels, [], of="pep", secrets={"/keys": "audit-public-keys"})
+    body["spec"]["restartPolicy"] = "Never"
+    body["spec"]["volumes"].append({"name": "record", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
+    (main,) = body["spec"]["containers"]
+    main["volumeMounts"].append({"name": "record", "mountPath": "/record", "readOnly": True})
+    main["command"] = ["/app/bin/python3.13", "-I", "-c", _VERIFY]
+    with kube.removed(gate.cluster, body):
+        kube.until("the auditor is done", lambda: _ended(gate, name), 90)
+        pod = gate.cluster.core.read_namespaced_pod(name, place.GATE)
+        code = kube.container(pod, "main").state.terminated.exit_code
+        return kube.Ran(int(code), gate.cluster.logs(place.GATE, name))
+
+
+def _ended(gate: Place, name: str) -> bool:
+    return gate.cluster.core.read_namespaced_pod(name, place.GATE).status.phase in {"Succeeded", "Failed"}
