@@ -64,6 +64,11 @@ REQUIREMENTS = (
     _n(27, "Vault", "No effect without a durable record made before it, bound to request and revision."),
     _n(28, "CVE-2026-8922", "Revocation takes effect within the stated bound.", "trust broker"),
     _n(29, "CVE-2026-33634", "Dependencies are pinned by hash; the build holds no secret."),
+    _n(
+        30,
+        "mounted Secrets, key rotation",
+        "A replaced certificate, client CA or token key is in force without a restart, and a broken one never is.",
+    ),
     _p(1, "properties: bad policy", "A broken policy set of any kind never serves, and never stops service."),
     _p(2, "properties: hot reload", "Each answer is that of the revision it names, before, during and after a reload."),
     _p(3, "cedar#2428, GHSA-hm46-7j72-rpv9", "A policy that fails, or reads what isn't there, denies."),

@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 name=sallyport
 # Calico 3.28.5, the version of which every test was seen; Go's checksum database holds its hash.
 calico=github.com/projectcalico/calico@v1.11.0-cni-plugin.0.20250813170300-a0db560f0520
-kubeconfig="${KUBECONFIG:-$PWD/kind.kubeconfig}"
+kubeconfig="${KUBECONFIG:-${TMPDIR:-/tmp}/sallyport-kind.kubeconfig}"
 kubectl=(kubectl --kubeconfig "$kubeconfig")
 
 manifests="$(cd / && go mod download -json "$calico" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')/manifests/calico.yaml"

@@ -150,6 +150,7 @@ def values() -> dict[str, Any]:
                 "clientSecret": f"{RELEASE}-metrics-client",
             }
         },
+        "pdp": {"deadlineMs": 5000},  # what is tested is never how fast this machine is
         "tests": {
             "permitted": {"tool": PERMITTED[0], "arguments": PERMITTED[1]},
             "denied": {"tool": DENIED[0], "arguments": DENIED[1]},

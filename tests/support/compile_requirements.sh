@@ -15,3 +15,4 @@ for service in pdp pep audit cli; do
   compile "services/$service/pyproject.toml" "services/$service/requirements.txt" --constraint requirements.txt
 done
 compile deploy/images/requirements.in deploy/images/requirements.txt --constraint requirements.txt
+compile tests/cluster/client/requirements.in tests/cluster/client/requirements.txt --constraint requirements.txt

@@ -96,9 +96,9 @@ class Pod:
         async with RawClient(self.management, trust) as client:
             return await client.ask(request(method="GET", target=path, length=False))
 
-    async def ready(self) -> None:
+    async def ready(self, status: int = 200) -> None:
         async with asyncio.timeout(PATIENCE):
-            while (await self.ask("/ready")).status != 200:  # noqa: ASYNC110 — another process's state
+            while (await self.ask("/ready")).status != status:  # noqa: ASYNC110 — another process's state
                 await asyncio.sleep(0.01)
 
     @property

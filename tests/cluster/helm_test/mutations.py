@@ -127,10 +127,10 @@ MUTATIONS = (
         lambda release: _added(release, {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]}),
     ),
     Mutation(
-        "the floor no longer speaks of egress",
+        "the floor is gone",
         "neighbour",
         r"OPEN: \S+-test-canary\S+:8080 .* answers and must not",
-        _floor(_FLOOR, policyTypes=["Ingress"]),
+        lambda release: _deleted(release, _FLOOR, _DNS),
     ),
     Mutation(
         "the floor lets everything in",

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sallyport.pdp import web
 from sallyport.pdp.http import Limits, Listener
+from sallyport.pdp.http.listener import _holder as holder
 from sallyport.pdp.model import Effect, ErrorCode, Principal, Purpose, Query, Verdict
 from sallyport.pdp.observer import Decision, Observer, Observers, Reloaded
 from sallyport.pdp.snapshot import Snapshot
@@ -253,6 +254,27 @@ async def test_nothing_else_is_served(port: int, raw: bytes, status: int) -> Non
     assert whole.startswith((b"HTTP/1.1 %d" % status, b"HTTP/1.0 %d" % status))
     assert b"canary" not in whole
     assert b"sallyport_pdp" not in whole
+
+
+@pytest.mark.parametrize(
+    ("address", "hosts"), [("[::]:0", ("127.0.0.1", "::1")), ("0.0.0.0:0", ("127.0.0.1",)), ("[::1]:0", ("::1",))]
+)
+async def test_the_page_is_there_for_ipv4_and_ipv6(gauge: Gauge, address: str, hosts: tuple[str, ...]) -> None:
+    listener = web.metrics_page(gauge.metrics)
+    bound = await listener.start(address)
+    try:
+        for host in hosts:
+            async with RawClient(int(bound.rpartition(":")[2]), host=host) as client:
+                assert (await client.ask(GET)).status == 200
+    finally:
+        await listener.stop(0)
+
+
+def test_n26_two_ipv4_clients_of_a_socket_for_both_are_two_holders() -> None:
+    first, second = holder("::ffff:10.0.0.1"), holder("::ffff:10.0.0.2")
+    assert first != second
+    assert first == holder("10.0.0.1")
+    assert holder("2001:db8::1") == holder("2001:db8::2") != holder("2001:db9::1")
 
 
 async def test_n24_a_client_that_never_finishes_its_head_is_cut(gauge: Gauge) -> None:

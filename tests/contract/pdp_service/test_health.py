@@ -38,6 +38,7 @@ from tests.contract.pdp_service.running import (
     Pdp,
     evaluation,
     health,
+    in_force_of,
     question,
     running,
     settings,
@@ -85,6 +86,20 @@ async def test_readiness_follows_what_is_in_force(tmp_path: Path) -> None:
         assert await health(server.health, SERVICE) == NOT_SERVING
         in_force.put(shipped())
         assert await health(server.health, SERVICE) == SERVING
+    finally:
+        await server.stop()
+
+
+@pytest.mark.parametrize(
+    ("address", "hosts"), [("[::]:0", ("127.0.0.1", "[::1]")), ("0.0.0.0:0", ("127.0.0.1",)), ("[::1]:0", ("[::1]",))]
+)
+async def test_a_probe_may_come_by_ipv4_and_ipv6(tmp_path: Path, address: str, hosts: tuple[str, ...]) -> None:
+    chosen = settings(tmp_path).model_copy(update={"health": address})
+    server = Server(chosen, in_force_of(POLICIES), Tracing("pdp", ""))
+    await server.start()
+    try:
+        for host in hosts:
+            assert await health(f"{host}:{server.health.rpartition(':')[2]}", SERVICE) == SERVING
     finally:
         await server.stop()
 

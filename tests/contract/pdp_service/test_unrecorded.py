@@ -10,7 +10,7 @@ from sallyport.contract.limits import MAX_PROBLEMS
 from sallyport.contract.seal import HopKeyFile
 from sallyport.pdp.inforce import InForce
 from sallyport.pdp.server import SERVICE, Server
-from sallyport.pep.catalog import CatalogStore
+from sallyport.pep.catalog import CatalogStore, Reach
 from sallyport.pep.decision import PdpClient
 from sallyport.pep.inforce import CatalogInForce
 from sallyport.pep.schema import compile_schema
@@ -36,7 +36,7 @@ async def test_a_pdp_that_cannot_record_makes_the_pep_not_ready_until_it_can(tmp
     server = Server(chosen, in_force, Tracing("pdp", ""), failure=lambda: failure)
     await server.start()
     client = PdpClient(server.listen, HopKeyFile(chosen.hop_key))
-    store = CatalogStore(POLICIES, compile_schema=compile_schema, hosted=NAMES)
+    store = CatalogStore(POLICIES, compile_schema=compile_schema, reach=Reach(NAMES, {}, frozenset()))
     pep = CatalogInForce(store, client, 5.0, lambda _names: None)
     try:
         async with connected(server, chosen, in_force) as pdp:

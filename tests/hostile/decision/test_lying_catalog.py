@@ -17,14 +17,14 @@ from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.contract.catalog import digest
 from sallyport.contract.limits import MAX_CATALOG_BYTES
 from sallyport.contract.seal import HopKey, HopKeyFile
-from sallyport.pep.catalog import CatalogStore, LoadedCatalog
+from sallyport.pep.catalog import CatalogStore, LoadedCatalog, Reach
 from sallyport.pep.decision import NoDecision, PdpClient
 from sallyport.pep.inforce import CatalogInForce
 from sallyport.pep.schema import compile_schema
-from tests.support.lying_pdp import LyingPdp, Told, listening, tell_the_catalog
+from tests.support.lying_pdp import REVISION, LyingPdp, Told, listening, tell_the_catalog
 
 DEADLINE = 0.5
-HOSTED = frozenset({"read_file"})
+REACH = Reach(frozenset({"read_file"}), {}, frozenset())
 
 
 def catalog(name: str, hosted: str = "read_file") -> bytes:
@@ -59,7 +59,7 @@ class Side:
 
     def restart(self) -> None:
         """Another process: nothing is parsed yet."""
-        self.store = CatalogStore(self.directory, compile_schema=compile_schema, hosted=HOSTED)
+        self.store = CatalogStore(self.directory, compile_schema=compile_schema, reach=REACH)
         self.in_force = CatalogInForce(self.store, self.client, DEADLINE, lambda names: None)
 
 
@@ -71,7 +71,7 @@ async def side(tmp_path: Path) -> AsyncIterator[Side]:
     pdp = LyingPdp(HopKey.from_file(key))
     async with listening(pdp) as address:
         client = PdpClient(address, HopKeyFile(key))
-        store = CatalogStore(directory, compile_schema=compile_schema, hosted=HOSTED)
+        store = CatalogStore(directory, compile_schema=compile_schema, reach=REACH)
         made = Side(pdp, client, directory, CatalogInForce(store, client, DEADLINE, lambda names: None), store)
         made.serve(OLD)
         made.put(OLD)
@@ -256,10 +256,54 @@ async def test_a_refused_reload_is_a_warning_and_service_goes_on(side: Side) -> 
     side.pdp.problems = ("bad.cedar:3:1: policy x: unexpected token",)
     await side.looked()
     assert not side.in_force.not_ready("")
-    assert side.in_force.warnings() == {"policies": f"last reload refused: {side.pdp.problems[0]}"}
+    told = f"revision {REVISION}; last reload refused: {side.pdp.problems[0]}"
+    assert side.in_force.warnings() == {"policies": told}
+    assert side.in_force.policy_state() == (REVISION, True)
     side.pdp.problems = ()
     await side.looked()
+    assert side.in_force.warnings() == {"policies": f"revision {REVISION}"}
+    assert side.in_force.policy_state() == (REVISION, False)
+
+
+async def test_a_revision_is_named_only_while_the_pdp_names_it(side: Side) -> None:
+    assert side.in_force.policy_state() is None
+    await side.looked()
+    assert side.in_force.policy_state() == (REVISION, False)
+    side.pdp.key = HopKey.generate()
+    await side.looked()
+    assert side.in_force.policy_state() is None
     assert not side.in_force.warnings()
+
+
+@pytest.mark.parametrize("length", [80, 2000, 2047])
+async def test_what_is_wrong_with_a_set_is_told_in_whole_lines_that_fit(side: Side, length: int) -> None:
+    """A hundred problems of two kilobytes are what the contract allows; whoever shows them reads four."""
+    side.pdp.problems = tuple(f"policy-{at:02}.cedar:3:1: policy x: ".ljust(length, "ä")[:length] for at in range(100))
+    side.pdp.problems = tuple(problem.encode()[:length].decode("utf-8", "ignore") for problem in side.pdp.problems)
+    await side.looked()
+    detail = side.in_force.warnings()["policies"]
+    assert len(detail.encode()) <= 4096
+    head, *whole, more = detail.split("; ")
+    assert head == f"revision {REVISION}"
+    assert more == "and more: `sallyport policy check` shows all"
+    told = [problem.removeprefix("last reload refused: ") for problem in whole]
+    assert tuple(told) == side.pdp.problems[: len(told)]
+    assert told
+
+
+async def test_a_first_set_that_is_refused_is_why_it_is_not_ready(side: Side) -> None:
+    side.pdp.ready, side.pdp.revision, side.pdp.catalog_digest = False, "", ""
+    side.pdp.problems = ("bad.cedar:3:1: policy x: unexpected token",)
+    await side.looked()
+    assert side.in_force.not_ready("")["pdp"] == side.pdp.problems[0]
+    assert side.in_force.policy_state() == ("", True)
+    assert not side.in_force.warnings()
+
+
+async def test_a_pdp_that_can_not_record_says_nothing_of_a_refused_set(side: Side) -> None:
+    side.pdp.ready, side.pdp.problems = False, ("audit: the disk is full",)
+    await side.looked()
+    assert side.in_force.policy_state() == (REVISION, False)
 
 
 async def test_closing_lets_go_of_a_fetch_under_way(side: Side) -> None:

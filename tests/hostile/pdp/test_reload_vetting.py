@@ -141,6 +141,42 @@ async def test_a_checker_that_is_not_needed_any_more_ends(tmp_path: Path, monkey
             assert pdp.vetting._child is None
 
 
+FULL = "from sallyport.pdp import memory; memory.left = lambda: 0"
+
+
+async def test_a_set_that_the_containers_memory_does_not_hold_is_refused_and_a_small_one_is_not(
+    tmp_path: Path,
+) -> None:
+    publish(tmp_path / "policies", BEFORE)
+    async with following(tmp_path, tmp_path / "policies", watch=False, command=child(FULL)) as pdp:
+        large = "".join(
+            f'@id("p{n}")\npermit (principal, action, resource) when {{ {n} == {n} }};' for n in range(5000)
+        )
+        publish(pdp.directory, policy_dir.files(policies={**policy_dir.POLICIES, "large.cedar": large}))
+        event = await pdp.reloads.now("operator")
+        assert not event.serves
+        assert await serves(pdp)
+        publish(pdp.directory, AFTER)
+        assert (await pdp.reload()).loaded
+
+
+async def test_what_a_large_set_took_is_given_back_before_the_pdp_builds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vetting, "IDLE_SECONDS", 10 * SECONDS)  # it isn't idleness that ends it
+    publish(tmp_path / "policies", BEFORE)
+    command = child(only_for("no.cedar", "vet.held = bytearray(64 << 20)"))
+    async with following(tmp_path, tmp_path / "policies", watch=False, command=command) as pdp:
+        first = pdp.vetting._child
+        assert await pdp.vetting.problems(policy_dir.contents(BEFORE)) == ()
+        assert pdp.vetting._child is first
+        assert first is not None
+        assert await pdp.vetting.problems(policy_dir.contents(AFTER)) == ()
+        assert await asyncio.wait_for(first.wait(), SECONDS) == 0
+        assert await pdp.vetting.problems(policy_dir.contents(BEFORE)) == ()
+        assert pdp.vetting._child is not first
+
+
 def links(pid: int | str) -> set[str]:
     """What a process has open, by the system's name for it."""
     return {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()} - {os.devnull}  # noqa: PTH115 — no path

@@ -192,3 +192,16 @@ def test_what_happens_is_counted() -> None:
         'sallyport_tool_seconds_count{tool="write_file"} 1.0',
     ):
         assert line in lines
+
+
+def test_the_policy_set_is_named_as_it_is_when_somebody_looks() -> None:
+    metrics, state = Metrics("1"), [("a" * 64, False)]
+    metrics.follow_policies(lambda: state[0] if state else None)
+    for revision, refused in (("a" * 64, False), ("b" * 64, True), ("", True)):
+        state[0] = (revision, refused)
+        text = metrics.exposition().decode()
+        named = [line for line in text.splitlines() if line.startswith("sallyport_policy_revision_info")]
+        assert named == ([f'sallyport_policy_revision_info{{revision="{revision}"}} 1.0'] if revision else [])
+        assert f"sallyport_policy_reload_refused {float(refused)}" in text
+    state.clear()
+    assert not [line for line in metrics.exposition().decode().splitlines() if line.startswith("sallyport_policy")]

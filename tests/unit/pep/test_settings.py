@@ -62,14 +62,28 @@ def put(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def database_of(found: settings.PepSettings) -> str:
+    return found.database.url if found.database is not None else ""
+
+
+def connecting(url: str = "sqlite:///x.db", otlp: str = "", egress: Any = ...) -> Callable[[dict[str, Any]], None]:
+    """A file that names these destinations, and this allowlist."""
+
+    def change(told: dict[str, Any]) -> None:
+        told["database"]["url"] = url
+        told["telemetry"] = {"otlp_endpoint": otlp}
+        told |= {} if egress is ... else {"egress": egress}
+
+    return change
+
+
 def test_paths_count_from_the_folder_of_the_file(tmp_path: Path) -> None:
     found = load(tmp_path)
     assert found.policies == tmp_path / "policies"
     assert found.tls.client_ca == tmp_path / "ca.crt"
     assert found.issuers[0].jwks == tmp_path / "pki/issuer/jwks.json"
-    assert found.database.url == f"sqlite:///{tmp_path}/data/sample.db"
-    assert load(tmp_path, put("database.url", "sqlite:////srv/x.db")).database.url == "sqlite:////srv/x.db"
-    assert load(tmp_path, put("database.url", "postgresql://db/x")).database.url == "postgresql://db/x"
+    assert database_of(found) == f"sqlite:///{tmp_path}/data/sample.db"
+    assert database_of(load(tmp_path, put("database.url", "sqlite:////srv/x.db"))) == "sqlite:////srv/x.db"
 
 
 def test_defaults_are_the_safe_ones(tmp_path: Path) -> None:
@@ -84,6 +98,51 @@ def test_defaults_are_the_safe_ones(tmp_path: Path) -> None:
     assert found.issuers[0].risk_claim is None
     assert found.limits == settings.Limits()
     assert not found.telemetry.otlp_endpoint
+    assert found.egress == ()
+
+
+def test_without_files_or_a_database_there_is_nothing_to_open(tmp_path: Path) -> None:
+    found = load(tmp_path, lambda told: (told.pop("files"), told.pop("database")))
+    assert (found.files, found.database) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "otlp", "egress"),
+    [
+        ("sqlite:///x.db", "", ...),
+        ("sqlite:///x.db", "", []),
+        ("postgresql://db/x", "", ["db:5432"]),
+        ("postgresql://me@DB.test:6432/x?sslmode=verify-full", "", ["other:1", "db.test:6432"]),
+        ("postgresql://[2001:db8::7]/x", "", ["[2001:db8::7]:5432"]),
+        ("sqlite:///x.db", "https://otel.test:4317", ["otel.test:4317"]),
+        ("postgresql://127.0.0.1/x", "http://127.0.0.1:4317", ["127.0.0.1:4317", "127.0.0.1:5432"]),
+    ],
+)
+def test_what_the_settings_name_may_be_reached_where_egress_lists_it(
+    tmp_path: Path, url: str, otlp: str, egress: Any
+) -> None:
+    found = load(tmp_path, connecting(url, otlp, egress))
+    assert list(found.egress) == ([] if egress is ... else egress)
+
+
+@pytest.mark.parametrize(
+    ("url", "otlp", "egress", "line"),
+    [
+        ("postgresql://db/x", "", ..., '["db:5432"]'),
+        ("postgresql://db/x", "", [], '["db:5432"]'),
+        ("postgresql://db/x", "", ["db:5433", "xdb:5432", "db.test:5432"], '"db:5432"]'),
+        ("postgresql://db/x?host=elsewhere&port=1", "", ["elsewhere:1"], '["elsewhere:1", "db:5432"]'),
+        ("postgresql://db:6432/x", "", ["db:5432"], '["db:5432", "db:6432"]'),
+        ("sqlite:///x.db", "https://otel.test:4317", ["otel.test:443"], '"otel.test:4317"]'),
+        ("postgresql://db/x", "http://127.0.0.1:4317", ["a:1"], '["a:1", "db:5432", "127.0.0.1:4317"]'),
+    ],
+)
+def test_a_destination_that_egress_lacks_is_told_with_the_line_to_write(
+    tmp_path: Path, url: str, otlp: str, egress: Any, line: str
+) -> None:
+    with pytest.raises(ConfigError, match="egress: lacks") as caught:
+        load(tmp_path, connecting(url, otlp, egress))
+    assert f"{line}`" in str(caught.value)
 
 
 REFUSED: list[tuple[str, Any, str]] = [
@@ -147,6 +206,19 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("database.url", "postgresql://me:hunter2@db/x", "password"),
     ("database.url", "postgresql://db/x?password=hunter2", "password"),
     ("database.url", "mysql://db/x", "sqlite"),
+    ("database.url", "postgresql://a,b/x", "no host"),
+    ("database.url", "postgresql://a:1,b:2/x", "no single host and port"),
+    ("database.url", "postgresql:///x?host=db", "no host"),
+    ("database.url", "postgresql://127.1/x", "no host"),
+    ("egress", "db:5432", "egress"),
+    ("egress", ["db"], "no port"),
+    ("egress", ["*:443"], "no wildcard"),
+    ("egress", ["*.example:443"], "no wildcard"),
+    ("egress", ["0.0.0.0:443"], "no address of one host"),
+    ("egress", ["0.0.0.0/0:443"], "no network"),
+    ("egress", ["DB:5432"], "lower case"),
+    ("egress", ["::1:5432"], "write [::1]"),
+    ("egress", ["db:5432", "db:5432"], "stands there twice"),
     ("eras", [], "eras"),
     ("eras", ["2024-11-05"], "eras"),
     ("origins", ["*"], "origins"),
@@ -160,6 +232,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("limits", {"connections": True}, "connections"),
     ("telemetry", {"otlp_endpoint": "file:///x"}, "otlp"),
     ("telemetry", {"otlp_endpoint": "https://me:hunter2@otel.test"}, "otlp"),
+    ("telemetry", {"otlp_endpoint": "https://otel.test"}, "no port"),
     ("issuer", [], "did you mean 'issuers'"),
 ]
 
@@ -187,7 +260,7 @@ def test_plain_http_is_for_loopback_resources_only(tmp_path: Path) -> None:
 
 
 def test_n7_each_of_the_required_settings_must_be_there(tmp_path: Path) -> None:
-    for name in ("listen", "management", "resource", "tls", "pdp", "policies", "audit", "files", "database"):
+    for name in ("listen", "management", "resource", "tls", "pdp", "policies", "audit"):
         with pytest.raises(ConfigError, match=f"{name} is missing"):
             load(tmp_path, put(name, ...))
     for path in ("tls.certificate", "tls.key", "pdp.hop_key", "audit.signing_key", "audit.masking_key"):

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from json import dumps
 from typing import Any
 
-from sallyport.pep.catalog import LoadedCatalog, load
+from sallyport.pep.catalog import LoadedCatalog, Reach, load
 from sallyport.pep.schema import compile_schema
 
 HOSTED = frozenset({"read_file", "copy", "database_query", "list_files", "write_file", "delete_file", "describe_table"})
+REACH = Reach(HOSTED, {}, frozenset({"crm.test:443"}))
 
 
 def loaded(schema: Mapping[str, Any], resources: list[dict[str, Any]] | None = None) -> LoadedCatalog:
     tool: dict[str, Any] = {"name": "copy", "provider": {"hosted": "copy"}, "input": {"type": "object", **schema}}
     if resources is not None:
         tool["resources"] = resources
-    return load(dumps({"tools": [tool]}).encode(), compile_schema=compile_schema, hosted=HOSTED)
+    return load(dumps({"tools": [tool]}).encode(), compile_schema=compile_schema, reach=REACH)

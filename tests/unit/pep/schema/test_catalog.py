@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from sallyport.contract.catalog import digest
-from sallyport.pep.catalog import CatalogStore, LoadedCatalog, load
+from sallyport.pep.catalog import CatalogStore, LoadedCatalog, Reach, load
 from sallyport.pep.schema import compile_schema
 from sallyport.runtime.problems import ConfigError
-from tests.unit.pep.schema.support import HOSTED
+from tests.unit.pep.schema.support import HOSTED, REACH
 
 POLICIES = Path(__file__).parents[4] / "policies"
 ONE = b"""tools:
@@ -24,7 +24,7 @@ ONE = b"""tools:
 
 
 def store(folder: Path) -> CatalogStore:
-    return CatalogStore(folder, compile_schema=compile_schema, hosted=HOSTED)
+    return CatalogStore(folder, compile_schema=compile_schema, reach=REACH)
 
 
 def served(catalogs: CatalogStore, wanted: str, beside: str = "") -> LoadedCatalog | None:
@@ -124,10 +124,47 @@ def test_what_can_not_be_served_is_refused_with_file_and_line(old: bytes, new: b
     if b"upstream" in new:
         data += b"upstreams: {crm: {url: 'https://crm.test/mcp'}}\n"
     with pytest.raises(ConfigError) as caught:
-        load(data, compile_schema=compile_schema, hosted=HOSTED)
+        load(data, compile_schema=compile_schema, reach=REACH)
     (problem,) = caught.value.problems
     assert (problem.file, problem.line) == ("catalog.yaml", line)
     assert word in problem.message
+
+
+UPSTREAM = ONE.replace(b"{hosted: read_file}", b"{upstream: crm}")
+
+
+def refusals(data: bytes, reach: Reach) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(data, compile_schema=compile_schema, reach=reach)
+    assert {problem.subject for problem in caught.value.problems} == {"read_file"}
+    return [problem.message for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("url", "egress", "lacks"),
+    [
+        ("https://crm.test/mcp", frozenset({"crm.test:443"}), ""),
+        ("https://CRM.test:443", frozenset({"crm.test:443"}), ""),
+        ("https://crm.test/mcp", frozenset(), "egress in pep.yaml lacks 'crm.test:443', where upstream 'crm' is"),
+        ("https://crm.test:8443/mcp", frozenset({"crm.test:443"}), "lacks 'crm.test:8443'"),
+        ("https://a.crm.test/mcp", frozenset({"crm.test:443"}), "lacks 'a.crm.test:443'"),
+        ("https://127.1/mcp", frozenset({"127.0.0.1:443"}), "the url of upstream 'crm': '127.1:443' is no host"),
+        ("https://crm.test/mcp", None, ""),
+    ],
+)
+def test_an_upstream_is_not_served_beyond_the_destinations_that_the_gate_may_reach(
+    url: str, egress: frozenset[str] | None, lacks: str
+) -> None:
+    data = UPSTREAM + f"upstreams: {{crm: {{url: '{url}'}}}}\n".encode()
+    not_yet, *also = refusals(data, Reach(HOSTED, {}, egress))
+    assert not_yet == "read_file: upstreams can't be served yet; name a hosted tool"
+    assert len(also) == bool(lacks)
+    assert all(lacks in message for message in also)
+
+
+def test_a_hosted_tool_that_is_not_set_up_is_told_with_the_setting_that_brings_it() -> None:
+    (told,) = refusals(ONE, Reach(frozenset(), {"read_file": "files"}, frozenset()))
+    assert told == "read_file: the hosted tool 'read_file' isn't there without 'files' in pep.yaml; set it"
 
 
 def test_all_problems_of_a_catalog_are_told_at_once() -> None:
@@ -137,6 +174,6 @@ def test_all_problems_of_a_catalog_are_told_at_once() -> None:
         load(
             b"tools:\n" + bad + b"\n" + bad.replace(b"name: r", b"name: R2", 1),
             compile_schema=compile_schema,
-            hosted=HOSTED,
+            reach=REACH,
         )
     assert len(caught.value.problems) == 4

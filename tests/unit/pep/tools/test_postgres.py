@@ -232,3 +232,17 @@ async def test_n20_the_statement_text_is_the_same_for_all_values(here: Bench) ->
         found = await here.query("orders", columns=["id"], filters=[{"column": "owner", "op": "eq", "value": value}])
         assert isinstance(found, ToolOutput)
     assert len(set(here.statements)) == 2, "who asks, and the question itself"
+
+
+async def test_neither_query_nor_environment_leads_elsewhere_than_egress_was_held_against(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`egress` knows the host and port of the URL itself, so a connection goes there or nowhere."""
+    address, _, name = server.url().partition("@")[2].partition("?")[0].partition("/")
+    port = address.rpartition(":")[2]
+    monkeypatch.setenv("PGPORT", port)
+    for query in ("", f"?port={port}", f"?host=127.0.0.1:{port}"):
+        with pytest.raises(ConfigError, match="can't be opened"):
+            await Database.open(f"postgresql://reader@127.0.0.1/{name}{query}", PASSWORD)
+    otherwise = await asyncpg.connect(f"postgresql://reader@127.0.0.1/{name}", password=PASSWORD)
+    await otherwise.close()

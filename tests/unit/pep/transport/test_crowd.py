@@ -22,8 +22,8 @@ class Fake:
         self.was_cut = True
 
 
-def crowd(*addresses: str) -> tuple[Crowd, list[Fake]]:
-    crowd = Crowd(Limits(connections=len(addresses)))
+def crowd(*addresses: str) -> tuple[Crowd[Fake], list[Fake]]:
+    crowd = Crowd[Fake](Limits(connections=len(addresses)))
     everyone = [Fake(address) for address in addresses]
     for one in everyone:
         assert crowd.admit(one)

@@ -32,6 +32,7 @@ from sallyport.pdp.model import Effect, Principal, Purpose, Query, Session, Verd
 from sallyport.pdp.observer import Decision, Reloaded
 from sallyport.pdp.settings import Audit
 from sallyport.runtime import canonical_json
+from sallyport.runtime.ending import opened
 from sallyport.runtime.problems import ConfigError, Problem
 
 SERVICE: Final = "pdp"
@@ -104,7 +105,7 @@ async def open_stream(settings: Audit) -> AsyncIterator[Recorder]:
     try:
         signer, masker = Signer.from_file(settings.signing_key), Masker.from_file(settings.masking_key)
         open_ = functools.partial(Writer.open, version=_VERSION, gather=_GATHER)
-        writer = await asyncio.to_thread(open_, settings.directory, SERVICE, signer)
+        writer = await opened(functools.partial(open_, settings.directory, SERVICE, signer), _close)
     except (KeyRefused, AuditUnavailable) as error:
         raise ConfigError.about("audit", f"{error}; mend it, or correct `audit` in pdp.yaml") from None
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +30,7 @@ from sallyport.pdp.service import AuthorizationService
 from sallyport.pdp.settings import PdpSettings
 from sallyport.pdp.strangers import Strangers
 from sallyport.pdp.vetting import Vetting
+from sallyport.runtime.ending import Ending
 from sallyport.runtime.problems import ConfigError
 from sallyport.runtime.telemetry import Tracing
 
@@ -143,11 +145,11 @@ class Server:
 
 
 async def run(settings: PdpSettings) -> None:
-    """Serve until SIGTERM or SIGINT; what is opened here is closed in the opposite order.
+    """Serve until SIGTERM or SIGINT, at any moment; what is opened here is closed in the opposite order.
 
     It listens before it loads: a policy set that can't be used doesn't stop the start, it denies everything.
     """
-    async with AsyncExitStack() as parts:
+    async with Ending() as ending, AsyncExitStack() as parts:
         tracing = Tracing("sallyport-pdp", settings.telemetry.otlp_endpoint)
         tracing.start()
         parts.push_async_callback(asyncio.to_thread, tracing.stop)
@@ -162,7 +164,7 @@ async def run(settings: PdpSettings) -> None:
         reloads = await _reloads(settings, in_force, observers, parts)
         operator = _operator(settings, in_force, reloads, strangers)
         server = Server(settings, in_force, tracing, observers, operator, recorder.failure, strangers)
-        ended = _signals(reloads)
+        _read_again_on_sighup(reloads)
         for listener, address in _listeners(settings, in_force, observers, tracing, metrics):
             await listener.start(address)
             parts.push_async_callback(listener.stop, DRAIN_SECONDS)
@@ -171,7 +173,7 @@ async def run(settings: PdpSettings) -> None:
         _log.info("listening", listen=server.listen, health=server.health)
         watching = asyncio.create_task(reloads.watch())
         parts.push_async_callback(_cancelled, watching)
-        await ended.wait()
+        await ending.asked()
         _log.info("stopping")
 
 
@@ -204,11 +206,8 @@ def _operator(settings: PdpSettings, in_force: InForce, reloads: Reloads, strang
     return Operator(key, in_force, reloads, strangers, seconds=settings.reload.seconds)
 
 
-def _signals(reloads: Reloads) -> asyncio.Event:
-    """SIGTERM and SIGINT end it; SIGHUP, which ends most programs, reads the policies again."""
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
+def _read_again_on_sighup(reloads: Reloads) -> None:
+    """It ends most programs; here it is for who won't wait for the next look at the directory."""
     asked: set[asyncio.Task[object]] = set()
 
     def again() -> None:
@@ -216,8 +215,7 @@ def _signals(reloads: Reloads) -> asyncio.Event:
         asked.add(task)
         task.add_done_callback(asked.discard)
 
-    loop.add_signal_handler(signal.SIGHUP, again)
-    return ended
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, again)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
@@ -237,8 +235,16 @@ def _grpc_server(message_bytes: int, concurrency: int) -> grpc.aio.Server:
     )
 
 
+def _is_served(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
+
+
 def _bind(server: grpc.aio.Server, address: str, name: str) -> str:
     """The address as bound: port 0 is answered with the port that the system chose."""
+    # gRPC removes a socket that a killed PDP left, and would remove the one of a PDP that runs.
+    if address.startswith("unix:") and _is_served(address.removeprefix("unix:")):
+        raise ConfigError.about(f"{name} {address}", f"another PDP answers there; choose another with --{name}")
     # A unix socket is ours alone from the moment it exists.
     before = os.umask(0o177)
     try:

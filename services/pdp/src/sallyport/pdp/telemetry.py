@@ -15,6 +15,8 @@ from prometheus_client.registry import Collector
 from sallyport.pdp.model import Effect, Purpose, Verdict
 from sallyport.pdp.observer import Decision, Reloaded, errors_of
 from sallyport.pdp.snapshot import Snapshot
+from sallyport.runtime.certificates import Certificates
+from sallyport.runtime.followed import Followed
 
 _TRIGGERS: Final = frozenset({"start", "change", "signal", "operator"})
 _SOURCES: Final = frozenset({"grpc", "authzen"})
@@ -75,6 +77,18 @@ class Metrics:
         self._reload_good = Gauge(
             "sallyport_pdp_last_reload_success", "1: the last policy set looked at serves", registry=self.registry
         )
+        self._refused = Gauge(
+            "sallyport_reload_failed",
+            "1: what a mounted file holds now is refused, and the last good serves",
+            ("what",),
+            registry=self.registry,
+        )
+        self._ends = Gauge(
+            "sallyport_certificate_not_after_timestamp_seconds",
+            "When the first certificate of this use ends",
+            ("use",),
+            registry=self.registry,
+        )
         # Looking a child up takes longer than counting, and there is a bounded number of them.
         self._decision = cache(self._decisions.labels)
         self._taken = cache(self._seconds.labels)
@@ -104,6 +118,12 @@ class Metrics:
         self._reload_good.set(event.serves)
         if event.serves:
             self._reloaded_at = time.time(), time.monotonic()
+
+    def follow(self, certificates: Followed[Certificates]) -> None:
+        """AuthZEN's; without it there are none."""
+        self._refused.labels(certificates.what).set_function(lambda: bool(certificates.failure))
+        self._ends.labels("server").set_function(lambda: certificates.value.ends)
+        self._ends.labels("client_ca").set_function(lambda: certificates.value.clients_end)
 
     def exposition(self) -> bytes:
         """All of it in Prometheus's text format."""

@@ -16,15 +16,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from sallyport.pdp import frames
+from sallyport.pdp import frames, memory
 from sallyport.pdp.load import load
 from sallyport.runtime import mounted_dir
 from sallyport.runtime.mounted_dir import Contents
 from sallyport.runtime.problems import ConfigError, Problem
 
 _ADDRESS_SPACE: Final = 4 << 30
-_LEAST: Final = 128 << 20  # twice what it takes for a small set
-_GROUP: Final = Path("/sys/fs/cgroup")
+_LEAST: Final = 16 << 20  # what some hundred policies take; less would refuse any set
+_KEPT: Final = 16 << 20  # more than that isn't sat upon between two questions
 _STACK: Final = 4 << 20  # half of what the PDP's threads have: what passes here can't overflow there
 _NICENESS: Final = 10  # the processor belongs to questions first
 
@@ -47,6 +47,7 @@ def problems_of(contents: Contents, *, tests: bool) -> Sequence[Problem]:
 def main() -> int:
     questions, answers = _pipes()
     _confine()
+    at_first = memory.own()
     while head := _take(questions, frames.HEAD.size):
         length, seconds, tests = frames.HEAD.unpack(head)
         _allow(seconds)
@@ -56,6 +57,9 @@ def main() -> int:
         _give(answers, frames.ANSWER.pack(len(answer)) + answer)
         del files, contents
         gc.collect()
+        # The PDP needs it now, to build that set; the next one is for another process.
+        if memory.own() - at_first > _KEPT:
+            break
     return 0
 
 
@@ -68,16 +72,13 @@ def _pipes() -> tuple[int, int]:
     return questions, answers
 
 
-def _memory(group: Path = _GROUP) -> int:
-    """Bytes that this process may take for data: most of what its container has left, where one is bounded.
+def _most_data() -> int:
+    """Most of what the container has left: one that runs out is ended as a whole, the PDP with it.
 
-    A container that runs out is ended as a whole, the PDP with it.
+    The PDP then builds the same set in the same place, with less than we took, since it checks nothing.
     """
-    try:
-        most, taken = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        return max(_LEAST, (int(most) - int(taken)) * 3 // 4)
-    except (OSError, ValueError):  # no such group, or "max"
-        return _ADDRESS_SPACE
+    free = memory.left()
+    return _ADDRESS_SPACE if free is None else memory.own() + max(_LEAST, free * 3 // 4)
 
 
 def _confine() -> None:
@@ -86,7 +87,7 @@ def _confine() -> None:
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_AS, _ADDRESS_SPACE),
-        (resource.RLIMIT_DATA, _memory()),
+        (resource.RLIMIT_DATA, _most_data()),
         (resource.RLIMIT_STACK, _STACK),
     ):
         soft, hard = resource.getrlimit(limit)

@@ -116,6 +116,6 @@ def _refusal(error: Exception, code: int | None, seconds: int) -> ConfigError:
     how = signal.Signals(-code).name if died and code is not None else type(error).__name__
     message = (
         f"the process that checks policies broke on this set ({how}); take back the last change, "
-        "then put its parts in again one by one"
+        "then put its parts in again one by one, or give the PDP more memory if the set is large"
     )
     return ConfigError.about("policies", message)

@@ -31,6 +31,8 @@ def listeners(
             seconds=seconds,
             answered=metrics.answered,
         )
+        if serving.certificates is not None:
+            metrics.follow(serving.certificates)
         yield serving, settings.authzen.listen
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import signal
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -20,23 +18,26 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sallyport.contract.seal import HopKeyFile
-from sallyport.pep import VERSION, management, release
+from sallyport.pep import VERSION, management, release, renewal
 from sallyport.pep.audit import Recorder, open_stream
 from sallyport.pep.authn import build as build_authenticators
-from sallyport.pep.catalog import CatalogStore, LoadedCatalog
+from sallyport.pep.catalog import CatalogStore, LoadedCatalog, Reach
 from sallyport.pep.decision import Decider, PdpClient
 from sallyport.pep.effect import Effects
 from sallyport.pep.inforce import CatalogInForce
 from sallyport.pep.model import Json, Peer, Request
 from sallyport.pep.pipeline import Pipeline, Rooms
 from sallyport.pep.refusal import Reason
+from sallyport.pep.renewal import OnRenewed, Renewal
 from sallyport.pep.schema import compile_schema
-from sallyport.pep.settings import PepSettings
+from sallyport.pep.settings import PepSettings, Tls
 from sallyport.pep.telemetry import Metrics
-from sallyport.pep.tools import Registry, Tools, database, files
-from sallyport.pep.tools.hosted import Pool
+from sallyport.pep.tools import NEEDS, Registry, Tools, database, files
+from sallyport.pep.tools.hosted import HostedTool, Pool
 from sallyport.pep.transport import Endpoint, Limits, Running, serve
-from sallyport.runtime import atomic_file, tls
+from sallyport.runtime import atomic_file
+from sallyport.runtime.certificates import Certificates
+from sallyport.runtime.ending import Ending
 from sallyport.runtime.telemetry import Tracing
 
 # The only routes that answer without authentication; a test walks the app and knows no other (N3).
@@ -80,17 +81,32 @@ def _bare(request: HttpRequest) -> Request:
 @asynccontextmanager
 async def hosted(settings: PepSettings) -> AsyncIterator[Registry]:
     """The explicit table of hosted tools, bound to what the settings name."""
+    tools: list[HostedTool] = []
     async with contextlib.AsyncExitStack() as stack:
-        root = files.Root(settings.files.root)
-        stack.callback(root.close)
-        password = settings.database.password_file
-        secret = atomic_file.read_private(password).decode().strip() if password else None
-        tables = await database.Database.open(settings.database.url, secret)
-        stack.push_async_callback(tables.close)
-        file_pool, table_pool = Pool(_THREADS, "files"), Pool(_THREADS, "database")
-        stack.callback(file_pool.close)
-        stack.callback(table_pool.close)
-        yield Registry((*files.tools(root, file_pool), *database.tools(tables, table_pool)))
+        if settings.files is not None:
+            root = files.Root(settings.files.root)
+            stack.callback(root.close)
+            tools += files.tools(root, _pool("files", stack))
+        if settings.database is not None:
+            password = settings.database.password_file
+            secret = atomic_file.read_private(password).decode().strip() if password else None
+            tables = await database.Database.open(settings.database.url, secret)
+            stack.push_async_callback(tables.close)
+            tools += database.tools(tables, _pool("database", stack))
+        yield Registry(tools)
+
+
+def _pool(name: str, stack: contextlib.AsyncExitStack) -> Pool:
+    """Closed before what its threads use."""
+    pool = Pool(_THREADS, name)
+    stack.callback(pool.close)
+    return pool
+
+
+def reach(settings: PepSettings, registered: frozenset[str]) -> Reach:
+    """What a catalog may ask of this gate."""
+    unset = {name: setting for name, setting in NEEDS.items() if name not in registered}
+    return Reach(registered, unset, frozenset(settings.egress))
 
 
 @asynccontextmanager
@@ -104,13 +120,14 @@ async def assembled(settings: PepSettings) -> AsyncIterator[Rooms]:
         tracing.start()
         stack.callback(tracing.stop)
         registry = await stack.enter_async_context(hosted(settings))
-        store = CatalogStore(settings.policies, compile_schema=compile_schema, hosted=registry.names)
+        store = CatalogStore(settings.policies, compile_schema=compile_schema, reach=reach(settings, registry.names))
         tools = Tools(registry, store)
         client = PdpClient(settings.pdp.address, HopKeyFile(settings.pdp.hop_key))
         stack.push_async_callback(client.close)
         deadline = settings.pdp.deadline_ms / 1000
         in_force = CatalogInForce(store, client, deadline, _told(metrics, recorder))
         stack.push_async_callback(in_force.close)
+        metrics.follow_policies(in_force.policy_state)
         yield Rooms(
             authenticators=authenticators,
             eras=frozenset(settings.eras),
@@ -140,26 +157,43 @@ def _told(metrics: Metrics, recorder: Recorder) -> Callable[[LoadedCatalog], Non
 
 
 async def run(settings: PepSettings, *, plain_http: bool) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ConfigError, or OSError where an address can't be bound."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with assembled(settings) as rooms:
-        mcp, manage = await _listen(settings, rooms, plain_http=plain_http)
-        watch = asyncio.create_task(rooms.in_force.watch())
+    """Serve until SIGTERM or SIGINT, at any moment. Raises ConfigError, or OSError where an address can't be bound."""
+    own = None if plain_http else renewal.follow(settings.tls)
+    async with Ending() as ending, assembled(settings) as rooms:
+        replaced = Renewal(own, rooms.authenticators.keys, rooms.metrics)
+        mcp, manage = await _listen(settings, rooms, replaced)
+        watches = (
+            asyncio.create_task(rooms.in_force.watch()),
+            asyncio.create_task(replaced.watch(_renewing(settings.tls, mcp, manage))),
+        )
         # Freezing what start-up left keeps the collector off it: a fifth of the tail latency otherwise.
         gc.collect()
         gc.freeze()
         _log.info("listening", mcp=mcp.port, management=manage.port)
-        await stop.wait()
-        _log.info("stopping")
+        await ending.asked()
+        _log.info("stopping", drain_seconds=settings.limits.drain_seconds)
         rooms.in_force.drain()
+        mcp.drain()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ending.asked(), settings.limits.drain_seconds)  # a second signal cuts it short
         await mcp.stop(_GRACE)
-        watch.cancel()
+        for watch in watches:
+            watch.cancel()
         await manage.stop(0)
 
 
-async def _listen(settings: PepSettings, rooms: Rooms, *, plain_http: bool) -> tuple[Running, Running]:
+def _renewing(tls: Tls, mcp: Running, manage: Running) -> OnRenewed:
+    """Both listeners turn to new certificates at once; where a client CA went, who came by one has to come again."""
+
+    def renew(older: Certificates, newer: Certificates) -> None:
+        distrust = newer.drops(older)
+        mcp.renew(newer.contexts[tls.client_certificate], distrust=distrust)
+        manage.renew(newer.contexts[renewal.management(tls)], distrust=distrust)
+
+    return renew
+
+
+async def _listen(settings: PepSettings, rooms: Rooms, replaced: Renewal) -> tuple[Running, Running]:
     limits = Limits(
         body_bytes=settings.limits.body_bytes,
         header_count=settings.limits.header_count,
@@ -172,18 +206,13 @@ async def _listen(settings: PepSettings, rooms: Rooms, *, plain_http: bool) -> t
     app = create_app(Pipeline(rooms), metadata, body_bytes=limits.body_bytes)
     operators = management.build(
         lambda: rooms.in_force.not_ready(rooms.recorder.failure()),
-        rooms.in_force.warnings,
+        lambda: {**rooms.in_force.warnings(), **replaced.warnings()},
         rooms.metrics,
         settings.tls.management_clients,
     )
-    context = None if plain_http else _tls(settings, settings.tls.client_certificate)
-    # A probe has no certificate: on the management port one is asked for, never required.
-    optional = None if plain_http else _tls(settings, "optional" if settings.tls.client_ca else "none")
+    context = replaced.context(settings.tls.client_certificate)
+    optional = replaced.context(renewal.management(settings.tls))
     turned_away = rooms.recorder.turned_away
     mcp = await serve(app, settings.listen, tls=context, limits=limits, on_refused=turned_away)
     manage = await serve(operators, settings.management, tls=optional, limits=limits, on_refused=turned_away)
     return mcp, manage
-
-
-def _tls(settings: PepSettings, client_certificate: tls.ClientCertificate) -> ssl.SSLContext:
-    return tls.server_context(settings.tls.certificate, settings.tls.key, settings.tls.client_ca, client_certificate)

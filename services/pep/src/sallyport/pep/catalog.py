@@ -12,11 +12,12 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from sallyport.contract.catalog import Catalog, Effect, Hosted, Tool, digest
 from sallyport.pep.model import Json
-from sallyport.runtime import mounted_dir, strict_yaml
+from sallyport.runtime import addresses, mounted_dir, strict_yaml
 from sallyport.runtime.problems import ConfigError, Problem
 from sallyport.runtime.settings import load_model
 
 FILE: Final = "catalog.yaml"
+_HTTPS_PORT: Final = 443
 
 
 class Validator(Protocol):
@@ -31,6 +32,15 @@ class SchemaRefused(ValueError):
 
 
 Compile: TypeAlias = Callable[[Mapping[str, Any]], Validator]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a gate has behind it: an entry of the catalog that needs more isn't served."""
+
+    hosted: frozenset[str]  # names of the registered hosted tools
+    unset: Mapping[str, str]  # hosted tools that aren't there -> what in pep.yaml would bring them
+    egress: frozenset[str] | None  # destinations; None where no gate is known, as for a policy directory alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +71,10 @@ class LoadedCatalog:
 class CatalogStore:
     """Holds what is parsed. `find` and `parse` change nothing here, so that they may run in a thread."""
 
-    def __init__(self, policies: Path, *, compile_schema: Compile, hosted: frozenset[str]) -> None:
-        """`hosted` are the names of the registered hosted tools: an entry that names another is refused."""
+    def __init__(self, policies: Path, *, compile_schema: Compile, reach: Reach) -> None:
         self._policies = policies
         self._compile = compile_schema
-        self._hosted = hosted
+        self._reach = reach
         self._held: dict[str, LoadedCatalog] = {}
 
     def held(self, wanted: str) -> LoadedCatalog | None:
@@ -87,7 +96,7 @@ class CatalogStore:
 
     def parse(self, data: bytes) -> LoadedCatalog:
         """Raises ConfigError if nothing of it can be served."""
-        return read(data, compile_schema=self._compile, hosted=self._hosted)
+        return read(data, compile_schema=self._compile, reach=self._reach)
 
     def tool(self, wanted: str, name: str) -> Tool | None:
         """The entry of a call that was checked against a catalog held; reads nothing."""
@@ -99,15 +108,15 @@ class CatalogStore:
         return (tool for held in self._held.values() if (tool := held.find(name)) is not None)
 
 
-def load(data: bytes, *, compile_schema: Compile, hosted: frozenset[str]) -> LoadedCatalog:
+def load(data: bytes, *, compile_schema: Compile, reach: Reach) -> LoadedCatalog:
     """Parse and compile catalog.yaml, or raise ConfigError with every problem, its line and column."""
-    loaded = read(data, compile_schema=compile_schema, hosted=hosted)
+    loaded = read(data, compile_schema=compile_schema, reach=reach)
     if loaded.refused:
         raise ConfigError(loaded.refused)
     return loaded
 
 
-def read(data: bytes, *, compile_schema: Compile, hosted: frozenset[str]) -> LoadedCatalog:
+def read(data: bytes, *, compile_schema: Compile, reach: Reach) -> LoadedCatalog:
     """The same for a gate that serves: one tool that it can't serve must not take the others down with it.
 
     The PDP judges by this catalog already, and there is no going back to the one before.
@@ -117,7 +126,7 @@ def read(data: bytes, *, compile_schema: Compile, hosted: frozenset[str]) -> Loa
     problems: list[Problem] = []
     validators: dict[str, Validator] = {}
     for index, tool in enumerate(catalog.tools):
-        found, validator = _compiled(tool, compile_schema, hosted)
+        found, validator = _compiled(tool, catalog, compile_schema, reach)
         problems += [
             Problem(FILE, *document.position(("tools", index, key)), message, tool.name) for key, message in found
         ]
@@ -131,11 +140,10 @@ def read(data: bytes, *, compile_schema: Compile, hosted: frozenset[str]) -> Loa
 
 
 def _compiled(
-    tool: Tool, compile_schema: Compile, hosted: frozenset[str]
+    tool: Tool, catalog: Catalog, compile_schema: Compile, reach: Reach
 ) -> tuple[list[tuple[str, str]], Validator | None]:
     """What is wrong with a tool, by the key that it stands under, and the validator of its input."""
-    wrong = _provider_problem(tool, hosted)
-    problems = [("provider", wrong)] if wrong else []
+    problems = [("provider", f"{tool.name}: {wrong}") for wrong in _provider_problems(tool, catalog, reach)]
     validator: Validator | None = None
     for key, schema in (("input", tool.input), ("output", tool.output)):
         try:
@@ -147,13 +155,28 @@ def _compiled(
     return problems, validator
 
 
-def _provider_problem(tool: Tool, hosted: frozenset[str]) -> str:
+def _provider_problems(tool: Tool, catalog: Catalog, reach: Reach) -> Iterator[str]:
     if not isinstance(tool.provider, Hosted):
-        return f"{tool.name}: upstreams can't be served yet; name a hosted tool"
-    if tool.provider.hosted not in hosted:
-        known = ", ".join(sorted(hosted)) or "none"
-        return f"{tool.name}: there is no hosted tool {tool.provider.hosted!r}; there are: {known}"
-    return ""
+        yield "upstreams can't be served yet; name a hosted tool"
+        if reach.egress is not None:
+            yield from _unreachable(tool.provider.upstream, catalog, reach.egress)
+    elif tool.provider.hosted in reach.unset:
+        name = tool.provider.hosted
+        yield f"the hosted tool {name!r} isn't there without {reach.unset[name]!r} in pep.yaml; set it"
+    elif tool.provider.hosted not in reach.hosted:
+        known = ", ".join(sorted(reach.hosted)) or "none"
+        yield f"there is no hosted tool {tool.provider.hosted!r}; there are: {known}"
+
+
+def _unreachable(upstream: str, catalog: Catalog, egress: frozenset[str]) -> Iterator[str]:
+    """A catalog must not open a door: where the gate may connect to stands in its own settings."""
+    try:
+        leads_to = addresses.destination_of(catalog.upstreams[upstream].url, _HTTPS_PORT)
+    except ValueError as error:
+        yield f"the url of upstream {upstream!r}: {error}"
+        return
+    if leads_to not in egress:
+        yield f"egress in pep.yaml lacks {leads_to!r}, where upstream {upstream!r} is; add it there"
 
 
 def _listed(tool: Tool) -> dict[str, Json]:

@@ -9,14 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.pep.catalog import CatalogStore, LoadedCatalog
 from sallyport.pep.decision import NoDecision, PdpClient
 from sallyport.runtime.problems import ConfigError
 
 _POLL: Final = 0.5  # seconds between looks: readiness returns well within a second of the PDP
+_DETAIL_BYTES: Final = 4096  # of one part's detail: whoever shows it reads no more
+_MORE: Final = "; and more: `sallyport policy check` shows all"
+
+
+@dataclass(frozen=True, slots=True)
+class _Policies:
+    """What the PDP said last of its policy set."""
+
+    revision: str = ""  # of the set in force
+    refused: str = ""  # what is wrong with the set that was tried after it
 
 
 class CatalogInForce:
@@ -42,15 +54,15 @@ class CatalogInForce:
         self._why = "not loaded yet"
         self._pdp = "not asked yet"
         self._catalog = "not read yet"
-        self._policies = ""
         self._refused = ""
+        self._policies: _Policies | None = None  # None while the PDP doesn't answer
 
     async def loaded(self, digest: str, deadline: float) -> LoadedCatalog | None:
         """The catalog with this digest, or None if it can't be had and served by `deadline` (monotonic clock)."""
         found = self._store.held(digest) or await self._load(digest, deadline)
         if found and digest != self._digest:
             self._digest = digest
-            self._refused = "; ".join(map(str, found.refused))
+            self._refused = _shortened([str(problem) for problem in found.refused])
             self._on_catalog(found)
         return found
 
@@ -65,11 +77,11 @@ class CatalogInForce:
         try:
             answer = await self._client.revision(timeout=deadline - time.monotonic())
         except NoDecision as error:
-            self._pdp = str(error)
+            self._pdp, self._policies = str(error), None
             return
-        problems = "; ".join(answer.problems)
+        problems = _shortened(answer.problems)
         self._pdp = "" if answer.ready else problems or "no valid policy set"
-        self._policies = f"last reload refused: {problems}" if answer.ready and problems else ""
+        self._policies = _told(answer, problems)
         if answer.ready:
             self._catalog = "" if await self.loaded(answer.catalog_digest, deadline) else self._why
 
@@ -80,7 +92,7 @@ class CatalogInForce:
             try:
                 await self.look(started + self._deadline)
             except Exception as error:  # noqa: BLE001 — a watch that dies would leave the last readiness standing
-                self._pdp = f"looking broke: {type(error).__name__}"
+                self._pdp, self._policies = f"looking broke: {type(error).__name__}", None
             await asyncio.sleep(max(0.0, started + _POLL - time.monotonic()))
 
     def drain(self) -> None:
@@ -100,10 +112,18 @@ class CatalogInForce:
         return {part: reason for part, reason in reasons.items() if reason}
 
     def warnings(self) -> Mapping[str, str]:
-        """What an operator should mend although the rest serves: a set that isn't in force, a tool that isn't served."""
-        refused = f"not served: {self._refused}" if self._refused else ""
-        parts = {"policies": self._policies, "tools": refused}
-        return {part: warning for part, warning in parts.items() if warning}
+        """What an operator wants to know although it keeps nothing from serving: which set is in force, and what isn't."""
+        known = self._policies or _Policies()
+        in_force = f"revision {known.revision}" if known.revision else ""
+        refused = f"last reload refused: {known.refused}" if known.refused and in_force else ""
+        not_served = f"not served: {self._refused}" if self._refused else ""
+        parts = {"policies": "; ".join(filter(None, (in_force, refused))), "tools": not_served}
+        return {part: told for part, told in parts.items() if told}
+
+    def policy_state(self) -> tuple[str, bool] | None:
+        """The revision in force, and whether the set tried last is refused; None while the PDP doesn't answer."""
+        known = self._policies
+        return None if known is None else (known.revision, bool(known.refused))
 
     async def _load(self, digest: str, deadline: float) -> LoadedCatalog | None:
         """One load at a time, and shared: it goes on for others when somebody's deadline has passed.
@@ -134,3 +154,20 @@ class CatalogInForce:
             self._why = f"the policy directory doesn't hold the PDP's catalog {digest[:12]}; {error}"
         except Exception as error:  # noqa: BLE001 — whatever breaks, there is no catalog to serve
             self._why = f"the PDP's catalog {digest[:12]} can't be loaded: {type(error).__name__}"
+
+
+def _told(answer: pb.RevisionAnswer, problems: str) -> _Policies:
+    """A PDP that has a set and isn't ready says why it can't record; of a refused set it then says nothing for sure."""
+    certain = answer.ready or not answer.revision
+    return _Policies(answer.revision, problems if certain else "")
+
+
+def _shortened(problems: Sequence[str]) -> str:
+    """As many whole problems as fit, the first one first."""
+    told = ""
+    for problem in problems:
+        longer = f"{told}; {problem}" if told else problem
+        if len(longer.encode()) > _DETAIL_BYTES - 256:
+            return (told or longer.encode()[: _DETAIL_BYTES - 256].decode("utf-8", "ignore")) + _MORE
+        told = longer
+    return told

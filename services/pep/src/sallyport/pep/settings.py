@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from sallyport.pep.model import Era
 from sallyport.runtime import addresses
@@ -20,6 +20,8 @@ from sallyport.runtime.problems import ConfigError
 from sallyport.runtime.settings import ConfigPath, Settings, load_model
 
 _SQLITE: Final = "sqlite:///"
+_POSTGRES_PORT: Final = 5432
+_OTLP_PORT: Final = 0  # none: it must stand in the URL
 _URI: Final = re.compile(r"[!#-\[\]-~]{1,512}")  # printable ASCII without quote and backslash: it goes into a header
 ALGORITHMS: Final = frozenset(
     {"ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
@@ -71,17 +73,27 @@ def _database_url(url: str) -> str:
         raise ValueError("database.url begins with sqlite:/// or postgresql://")
     if parts.password is not None or "password" in parts.query.lower():
         raise ValueError("database.url holds a password; put it into a file and name that in database.password_file")
+    if parts.scheme == "postgresql":
+        database_server(url)
     return url
+
+
+def database_server(url: str) -> str:
+    """The one host and port of a PostgreSQL URL, whatever its query or the environment may name. Raises ValueError."""
+    return addresses.destination_of(url, _POSTGRES_PORT)
 
 
 def _otlp(url: str) -> str:
     if url and (urlsplit(url).scheme not in {"http", "https"} or "@" in url):
         raise ValueError("telemetry.otlp_endpoint is a http or https URL without user and password, or empty")
+    if url:
+        addresses.destination_of(url, _OTLP_PORT)
     return url
 
 
 Listen = Annotated[str, AfterValidator(addresses.network)]
 Uri = Annotated[str, AfterValidator(_web_address)]
+Destination = Annotated[str, AfterValidator(addresses.destination)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Text = Annotated[str, Field(pattern=r"^[!-~]([ -~]{0,126}[!-~])?$")]  # at most 128, as in the contract
 Orgs = Annotated[tuple[Text, ...], Field(min_length=1)]  # empty means refuse
@@ -169,6 +181,7 @@ class Limits(Settings):
     receive_seconds: float = Field(default=10, gt=0, le=120)
     connections: int = Field(default=512, ge=1, le=65_536)
     handshake_seconds: float = Field(default=5, gt=0, le=60)
+    drain_seconds: float = Field(default=0, ge=0, le=120)  # from SIGTERM on, for balancers and pools to look elsewhere
 
 
 class Telemetry(Settings):
@@ -187,12 +200,25 @@ class PepSettings(Settings):
     policies: ConfigPath
     issuers: tuple[Issuer, ...] = ()
     audit: Audit
-    files: Files
-    database: Database
+    files: Files | None = None  # none: there are no file tools
+    database: Database | None = None  # none: there are no table tools
     eras: Annotated[tuple[Era, ...], Field(min_length=1)] = (Era.MODERN, Era.LEGACY)
     limits: Limits = Limits()
     origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
     telemetry: Telemetry = Telemetry()
+    # Whom the PEP may connect to besides the PDP on this machine; empty: nobody. The last field: it is held against them.
+    egress: tuple[Destination, ...] = ()
+
+    @field_validator("egress")
+    @classmethod
+    def _covers_what_is_named(cls, egress: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        _unique("destination", list(egress))
+        missing = {leads_to: setting for setting, leads_to in _connections(info.data).items() if leads_to not in egress}
+        if missing:
+            named = " and ".join(f"{leads_to} ({setting})" for leads_to, setting in missing.items())
+            whole = ", ".join(f'"{entry}"' for entry in (*egress, *missing))
+            raise ValueError(f"lacks {named}; write `egress: [{whole}]`")
+        return egress
 
     @model_validator(mode="after")
     def _somebody_can_be_known(self) -> Self:
@@ -204,6 +230,17 @@ class PepSettings(Settings):
         # An orchestrator's alice must not become a token issuer's alice by a shared name.
         _unique("issuer name", [*{issuer.name for issuer in self.issuers}, *{each.issuer for each in forwarding}])
         return self
+
+
+def _connections(named: dict[str, Any]) -> dict[str, str]:
+    """Where the settings that were valid so far lead, by setting."""
+    database, telemetry = named.get("database"), named.get("telemetry")
+    found: dict[str, str] = {}
+    if database is not None and urlsplit(database.url).scheme == "postgresql":
+        found["database.url"] = database_server(database.url)
+    if telemetry is not None and telemetry.otlp_endpoint:
+        found["telemetry.otlp_endpoint"] = addresses.destination_of(telemetry.otlp_endpoint, _OTLP_PORT)
+    return found
 
 
 def _unique(what: str, names: list[str]) -> None:
@@ -223,7 +260,9 @@ def load(path: Path) -> PepSettings:
     return settings.model_copy(update={"database": _anchored(settings.database, base)})
 
 
-def _anchored(database: Database, base: Path) -> Database:
+def _anchored(database: Database | None, base: Path) -> Database | None:
+    if database is None:
+        return None
     file = database.url.removeprefix(_SQLITE)
     if file == database.url or file.startswith("/"):
         return database

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from sallyport.pep.refusal import Reason
 
 METHODS: Final = frozenset({"initialize", "server/discover", "ping", "tools/list", "tools/call"})
 _OTHER: Final = "other"  # whatever isn't in a closed list
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+# The revision in force, and whether the set tried last is refused; None while the PDP doesn't answer.
+PolicyState: TypeAlias = Callable[[], tuple[str, bool] | None]
 
 
 class Metrics:
@@ -32,6 +37,12 @@ class Metrics:
         self._decision = self._histogram("sallyport_decision_seconds", "Asking the PDP")
         self._audit = self._histogram("sallyport_audit_append_seconds", "Making a record durable")
         self._tool = self._histogram("sallyport_tool_seconds", "Running a tool", ("tool",))
+        self._refused = self._gauge(
+            "sallyport_reload_failed", "1: what a mounted file holds now is refused, and the last good serves", "what"
+        )
+        self._ends = self._gauge(
+            "sallyport_certificate_not_after_timestamp_seconds", "When the first certificate of this use ends", "use"
+        )
         info = Gauge("sallyport_build_info", "The version at work", ("version",), registry=self.registry)
         info.labels(version).set(1)
 
@@ -60,12 +71,45 @@ class Metrics:
     def ran(self, tool: str, seconds: float) -> None:
         self._tool.labels(tool if tool in self._tools else _OTHER).observe(seconds)
 
+    def follow(self, what: str, refused: Callable[[], bool]) -> None:
+        """`what` is a kind of file, of which there are few."""
+        self._refused.labels(what).set_function(refused)
+
+    def certificate_ends(self, use: str, ends: Callable[[], float]) -> None:
+        """`use` is server or client_ca; `ends` is in seconds since the epoch."""
+        self._ends.labels(use).set_function(ends)
+
+    def follow_policies(self, state: PolicyState) -> None:
+        self.registry.register(_Policies(state))
+
     def exposition(self) -> bytes:
         """All of it in Prometheus's text format."""
         return generate_latest(self.registry)
 
+    def _gauge(self, name: str, text: str, label: str) -> Gauge:
+        return Gauge(name, text, (label,), registry=self.registry)
+
     def _histogram(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Histogram:
         return Histogram(name, text, labels, buckets=_SECONDS, registry=self.registry)
+
+
+class _Policies(Collector):
+    """As it is when somebody looks: a gauge that is set now and then would go on naming a set that is gone."""
+
+    def __init__(self, state: PolicyState) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[Metric]:
+        info = GaugeMetricFamily("sallyport_policy_revision_info", "The policy set in force", labels=("revision",))
+        refused = GaugeMetricFamily("sallyport_policy_reload_refused", "1: the set that was tried last is refused")
+        known = self._state()
+        if known is not None:
+            revision, is_refused = known
+            refused.add_metric((), int(is_refused))
+            if revision:
+                info.add_metric((revision,), 1)
+        yield info
+        yield refused
 
 
 def _method(method: str) -> str:

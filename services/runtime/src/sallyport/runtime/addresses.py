@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+import socket
 from typing import Final
+from urllib.parse import urlsplit
 
 _MAX_PORT: Final = 65535
 _UNIX: Final = "unix:"
 _MAX_SOCKET_PATH: Final = 107  # sun_path of unix(7), without its final NUL
+_MAX_NAME: Final = 253
+# Its last label has a letter first: resolvers read `127.1`, `2130706433` and `0x7f.1` as addresses.
+_HOST: Final = re.compile(r"([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_PORT: Final = re.compile(r"[1-9][0-9]{0,4}")
 
 
 def split(address: str) -> tuple[str, int]:
@@ -48,3 +55,61 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def destination(text: str) -> str:
+    """One host and port to connect to, as it may stand in an allowlist: compared as text, so it has one spelling."""
+    host, _, port = text.rpartition(":")
+    if not _PORT.fullmatch(port) or int(port) > _MAX_PORT:
+        raise ValueError(f"{text!r} has no port from 1 to {_MAX_PORT} at its end; write db.example:5432")
+    wrong = _not_a_host(host)
+    if wrong:
+        raise ValueError(f"{text!r} {wrong}")
+    return text
+
+
+def destination_of(url: str, port: int) -> str:
+    """Where a URL leads, `port` being its scheme's, in the spelling of `destination`. Raises ValueError."""
+    try:
+        parts = urlsplit(url)
+        host, named = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError("the URL names no single host and port") from None
+    if ":" in host:
+        host = f"[{ipaddress.IPv6Address(host).compressed}]"
+    return destination(f"{host}:{port if named is None else named}")
+
+
+def listening(host: str, port: int, backlog: int) -> socket.socket:
+    """A socket that listens. On `::` it takes IPv4, too, and where the machine has no IPv6 it takes that alone."""
+    if host != "::":
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=backlog)
+    if not socket.has_dualstack_ipv6():
+        return socket.create_server(("0.0.0.0", port), backlog=backlog)
+    return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=backlog)
+
+
+def unmapped(host: str) -> str:
+    """A peer's address as policies and records know it: an IPv4 client of a socket for both isn't an IPv6 one."""
+    mapped = host.removeprefix("::ffff:")
+    return mapped if mapped != host and "." in mapped else host
+
+
+def _not_a_host(host: str) -> str:
+    """What is wrong with the host of a destination, or ""."""
+    literal = host.removeprefix("[").removesuffix("]")
+    try:
+        address = ipaddress.ip_address(literal)
+    except ValueError:
+        if _HOST.fullmatch(host) and len(host) <= _MAX_NAME:
+            return ""
+        return "is no host: write a name in lower case or an IP address, IPv6 in brackets; no wildcard, no network"
+    spelled = f"[{address.compressed}]" if address.version == 6 else str(address)  # noqa: PLR2004 — IPv6
+    if host != spelled:
+        return f"is spelled otherwise than it is compared; write {spelled}"
+    if address.is_unspecified or address.is_multicast or getattr(address, "ipv4_mapped", None):
+        return "is no address of one host"
+    if address.is_link_local:
+        return "is a link-local address: metadata services answer there, and nothing that a tool needs"
+    return ""

@@ -12,6 +12,7 @@ from typing import Final
 from sallyport.runtime.problems import ConfigError
 
 MAX_SECRET_BYTES: Final = 1 << 20
+MAX_PUBLIC_BYTES: Final = 16 << 20
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -34,6 +35,24 @@ def write(path: Path, data: bytes, mode: int = 0o600) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _sync_directory(path.parent)
+
+
+def read_public(path: Path, most: int = MAX_PUBLIC_BYTES) -> bytes:
+    """Read a file that anybody may read, through whatever links; ConfigError where it is none, or over `most` bytes."""
+    try:
+        descriptor = os.open(path, _READ & ~os.O_NOFOLLOW)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ConfigError.about(path, "is no regular file, and can't be read; correct the path")
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                data = file.read(most + 1)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise ConfigError.about(path, f"can't be read ({error.strerror}); create it or correct the path") from None
+    if len(data) > most:
+        raise ConfigError.about(path, f"is larger than {most} bytes; correct the path")
+    return data
 
 
 def read_private(path: Path) -> bytes:

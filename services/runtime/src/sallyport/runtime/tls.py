@@ -57,7 +57,7 @@ def _harden(context: ssl.SSLContext) -> None:
 
 def _load_own(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     atomic_file.read_private(key)
-    _require(certificate)
+    atomic_file.read_public(certificate)
     try:
         context.load_cert_chain(certificate, key, password=_no_password)
     except ssl.SSLError as error:
@@ -74,21 +74,13 @@ def _no_password() -> str:
 
 
 def _load_ca(context: ssl.SSLContext, ca: Path) -> None:
-    _require(ca)
+    atomic_file.read_public(ca)
     try:
         context.load_verify_locations(ca)
     except ssl.SSLError as error:
         raise ConfigError.about(ca, f"holds no usable CA certificates in PEM: {_why(error)}") from None
     if not context.cert_store_stats()["x509_ca"]:  # empty means refuse: a leaf alone can vouch for nobody
         raise ConfigError.about(ca, "holds no CA certificate; give the CA's, in PEM")
-
-
-def _require(path: Path) -> None:
-    try:
-        with path.open("rb"):
-            return
-    except OSError as error:
-        raise ConfigError.about(path, f"can't be read ({error.strerror}); create it or correct the path") from None
 
 
 def _why(error: ssl.SSLError) -> str:

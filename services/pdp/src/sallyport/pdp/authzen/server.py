@@ -9,7 +9,7 @@ from sallyport.pdp.authzen.settings import Authzen
 from sallyport.pdp.http import Answered, Limits, Listener, unheard
 from sallyport.pdp.observer import Observers
 from sallyport.pdp.snapshot import Snapshot
-from sallyport.runtime import tls
+from sallyport.runtime import certificates
 from sallyport.runtime.telemetry import Tracing
 
 
@@ -23,7 +23,8 @@ def listener(
     answered: Answered = unheard,
 ) -> Listener:
     """Raises ConfigError where certificate, key or client CA can't be used."""
-    context = tls.server_context(settings.tls.certificate, settings.tls.key, settings.tls.client_ca, "required")
+    tls = settings.tls
+    followed = certificates.follow(tls.certificate, tls.key, tls.client_ca, ("required",))
     api = Api(settings, snapshot, observers, tracing, seconds=seconds)
     limits = Limits(
         body_bytes=settings.body_bytes,
@@ -32,4 +33,4 @@ def listener(
         idle_seconds=30.0,  # a gateway keeps its connection: handshakes cost more than decisions
         request_seconds=settings.receive_seconds + seconds + 30.0,
     )
-    return Listener("authzen.listen", api.routes, limits, context, admits=api.knows, answered=answered)
+    return Listener("authzen.listen", api.routes, limits, followed, admits=api.knows, answered=answered)

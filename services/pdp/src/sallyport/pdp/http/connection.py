@@ -33,7 +33,7 @@ class _Silent(AbstractAccessLogger):
 
 
 class Connection(web.RequestHandler):
-    __slots__ = ("_answered", "_arrived", "_deadline", "_gone", "_seconds", "busy", "opened", "since")
+    __slots__ = ("_answered", "_arrived", "_deadline", "_gone", "_seconds", "busy", "last", "opened", "since")
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class Connection(web.RequestHandler):
         self._deadline: asyncio.TimerHandle | None = None
         self.opened = False
         self.busy = False  # has given a whole request's head and waits for us
+        self.last = False  # after the answer under way it ends
         self.since = self._loop.time()  # when it began to wait, or we to work
 
     @property
@@ -100,6 +101,13 @@ class Connection(web.RequestHandler):
             return await super().finish_response(request, resp, start_time)
         finally:
             self.busy, self.since = False, self._loop.time()
+
+    def retire(self) -> None:
+        """Take nothing more: end at once where nothing is asked, else with the answer, which says so."""
+        self.last = True
+        self.close()
+        if not self.busy and not self._messages and self.transport is not None:
+            self.transport.close()  # aiohttp leaves that to a shutdown of all
 
     def abort(self) -> None:
         if self.transport is not None:

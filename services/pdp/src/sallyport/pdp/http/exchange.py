@@ -140,6 +140,7 @@ def _response(raw: web.BaseRequest, answer: Answer) -> web.Response:
     if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
         headers["X-Request-ID"] = given[0]
     response = web.Response(status=answer.status, body=answer.body, headers=headers)
-    if answer.status != 200:  # noqa: PLR2004 — what follows on the connection may be the rest of what was refused
+    last = isinstance(raw.protocol, Connection) and raw.protocol.last
+    if last or answer.status != 200:  # noqa: PLR2004 — what follows may be the rest of what was refused
         response.force_close()
     return response

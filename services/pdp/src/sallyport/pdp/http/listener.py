@@ -22,6 +22,8 @@ from sallyport.pdp.http.exchange import Routes, exchange
 from sallyport.pdp.http.limits import Limits
 from sallyport.runtime import addresses
 from sallyport.runtime.accepted import Accepted
+from sallyport.runtime.certificates import Certificates
+from sallyport.runtime.followed import Followed
 from sallyport.runtime.problems import ConfigError
 
 _BACKLOG: Final = 128
@@ -38,40 +40,51 @@ class Listener:
         name: str,
         routes: Routes,
         limits: Limits,
-        tls: ssl.SSLContext | None = None,
+        certificates: Followed[Certificates] | None = None,
         *,
         admits: Admits | None = None,
         answered: Answered = unheard,
     ) -> None:
-        """`name` is the setting that holds the address, for who reads the error. Without `admits` nobody is a stranger."""
-        self._name, self._limits, self._tls = name, limits, tls
+        """`name` is the setting that holds the address, for who reads the error. Without `admits` nobody is a stranger.
+
+        With `certificates` it is mutual TLS, and they are followed while it listens.
+        """
+        self._name, self._limits, self._certificates = name, limits, certificates
+        self._tls = None if certificates is None else certificates.value.contexts["required"]
         self._admits, self._answered = admits, answered
         self._manager = web.Server(functools.partial(exchange, routes=routes, limits=limits))
         # Two pools: whatever strangers do, nobody who may ask loses a place to them (N26).
         self._strangers: set[_Door] = set()
         self._doors: set[_Door] = set()
         self._accepting: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
+
+    @property
+    def certificates(self) -> Followed[Certificates] | None:
+        return self._certificates
 
     async def start(self, address: str) -> str:
         """The address as bound. Raises ConfigError where it can't be."""
         host, port = addresses.split(address)
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+            listener = addresses.listening(host, port, _BACKLOG)
         except OSError as error:
             message = f"can't be bound ({error.strerror}); choose another address"
             raise ConfigError.about(f"{self._name} {address}", message) from None
         listener.setblocking(False)
         self._accepting = asyncio.get_running_loop().create_task(self._accept(listener))
+        if self._certificates is not None:
+            self._following = asyncio.get_running_loop().create_task(self._certificates.watch(self._renewed))
         bound = addresses.network(f"{address.rpartition(':')[0]}:{listener.getsockname()[1]}")
         _log.info("http port open", setting=self._name, address=bound)
         return bound
 
     async def stop(self, seconds: float) -> None:
         """Take no more, answer what has begun within `seconds`, and cut the rest."""
-        if self._accepting is not None:
-            self._accepting.cancel()
-            await asyncio.wait([self._accepting])
+        tasks = [task for task in (self._accepting, self._following) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._manager.pre_shutdown()  # else the idle ones would be waited for, too
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -95,9 +108,7 @@ class Listener:
         if not _make_room(self._strangers, self._limits.strangers):
             accepted.close()
             return
-        # Of IPv6 the network, since one host has all of its addresses; what follows a % names an interface of ours.
-        holder = socket.inet_pton(accepted.family, peer.partition("%")[0])[:8]
-        door = _Door(holder, self._leave)
+        door = _Door(_holder(peer), self._leave)
         door.connection = Connection(
             self._manager,
             self._limits,
@@ -118,9 +129,22 @@ class Listener:
         else:
             door.cut()
 
+    def _renewed(self, older: Certificates, newer: Certificates) -> None:
+        """Newcomers meet the new ones. Where a client CA went, everybody has to show his certificate again."""
+        self._tls = newer.contexts["required"]
+        if newer.drops(older):
+            for door in (*self._strangers, *self._doors):
+                door.distrust()
+
     def _leave(self, door: _Door) -> None:
         self._strangers.discard(door)
         self._doors.discard(door)
+
+
+def _holder(peer: str) -> bytes:
+    """Of IPv6 the network, since one host has all of its addresses; what follows a % names an interface of ours."""
+    host = addresses.unmapped(peer.partition("%")[0])
+    return socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)[:8]
 
 
 def _make_room(doors: set[_Door], most: int) -> bool:
@@ -152,6 +176,13 @@ class _Door:
     def open(self, accepted: socket.socket, tls: ssl.SSLContext | None, limits: Limits) -> None:
         self._accepted = Accepted(accepted)
         self._handshake = asyncio.get_running_loop().create_task(self._shake_hands(self._accepted, tls, limits))
+
+    def distrust(self) -> None:
+        """What is asked is answered, and nothing more; a handshake under way may rest on a CA that went."""
+        if self.connection.opened:
+            self.connection.retire()
+        else:
+            self.cut()
 
     def cut(self) -> None:
         self._leave()

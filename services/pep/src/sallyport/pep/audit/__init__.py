@@ -7,6 +7,7 @@ from a budget of their own, so that a flood can't fill the disk. Arguments stand
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ from sallyport.pep.model import CheckedCall, ResourceRef
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.settings import Audit
 from sallyport.pep.trail import Trail
+from sallyport.runtime.ending import opened
 
 __all__ = ["AuditUnavailable", "Outcome", "Recorder", "open_stream"]
 
@@ -120,7 +122,8 @@ class Recorder:
 async def open_stream(settings: Audit) -> AsyncIterator[Recorder]:
     """A new stream for this process, accounting for the ones before it; closed and signed on leaving."""
     signer, masker = Signer.from_file(settings.signing_key), Masker.from_file(settings.masking_key)
-    writer = await asyncio.to_thread(Writer.open, settings.directory, "pep", signer, version=VERSION)
+    open_ = functools.partial(Writer.open, settings.directory, "pep", signer, version=VERSION)
+    writer = await opened(open_, Writer.close)
     try:
         yield Recorder(writer, masker, Budget(writer))
     finally:

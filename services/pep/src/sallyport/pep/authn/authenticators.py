@@ -12,9 +12,11 @@ from sallyport.pep.authn.certificate import Precondition
 from sallyport.pep.authn.evidence import Rejected
 from sallyport.pep.authn.fields import Fields
 from sallyport.pep.authn.forwarded import Forwarded
+from sallyport.pep.authn.jwks import KeySet
 from sallyport.pep.model import Caller, Json, Request
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.settings import ForwardIdentity, PepSettings
+from sallyport.runtime.followed import Followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class TokenRefused(Refusal):
 
 
 class Authenticators:
-    """Does no I/O after it is built; every request costs bounded work before a signature is checked."""
+    """No request does I/O, since others watch the key files; every request costs bounded work before a signature is checked."""
 
     def __init__(self, settings: PepSettings, clock: Callable[[], float], on_dropped_roles: OnDroppedRoles) -> None:
         self._settings = settings
@@ -31,6 +33,11 @@ class Authenticators:
         self._precondition = Precondition(settings.tls)
         self._bearer = Bearer(settings, on_dropped_roles)
         self._forwarded = Forwarded(on_dropped_roles)
+
+    @property
+    def keys(self) -> tuple[Followed[KeySet], ...]:
+        """What of it is in files, and may be replaced there: the token issuers' keys."""
+        return self._bearer.keys
 
     def identify(self, request: Request) -> Caller | Refusal:
         """Who asks. A refusal's detail says why, for the record; it holds nothing of what was presented."""

@@ -13,6 +13,7 @@ from sallyport.pep.authn.evidence import Rejected, address
 from sallyport.pep.authn.jwks import KeySet
 from sallyport.pep.model import Caller, Json, Peer
 from sallyport.pep.settings import Issuer, PepSettings
+from sallyport.runtime.followed import Followed
 
 OnDroppedRoles: TypeAlias = Callable[[str, int], None]  # the issuer's configured name, how many
 
@@ -22,7 +23,7 @@ _CREDENTIALS: Final = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/=-]+)")  # RFC 6
 @dataclass(frozen=True, slots=True)
 class _Trusted:
     issuer: Issuer
-    keys: KeySet
+    keys: Followed[KeySet]
     algorithms: frozenset[str]
     types: frozenset[str]
 
@@ -35,6 +36,11 @@ class Bearer:
         self._dropped = on_dropped_roles
         self._trusted = {issuer.issuer: _trust(issuer) for issuer in settings.issuers}
 
+    @property
+    def keys(self) -> tuple[Followed[KeySet], ...]:
+        """Each issuer's, for who watches the files."""
+        return tuple(trusted.keys for trusted in self._trusted.values())
+
     def identify(self, authorization: str, peer: Peer, now: float) -> Caller:
         """Raises Rejected."""
         credentials = _CREDENTIALS.fullmatch(authorization)
@@ -43,7 +49,7 @@ class Bearer:
         token = jws.read(credentials[1])
         claims = jws.json_object(token.payload, "the claims")
         trusted = self._choose(token, claims.get("iss"))
-        jws.verify(token, trusted.keys, trusted.algorithms)
+        jws.verify(token, trusted.keys.value, trusted.algorithms)
         return self._caller(read.SignedClaims(claims), token, trusted.issuer, peer, now)
 
     def _choose(self, token: jws.Unverified, issuer: Json) -> _Trusted:
@@ -86,7 +92,7 @@ class Bearer:
 def _trust(issuer: Issuer) -> _Trusted:
     algorithms = frozenset(issuer.algorithms)
     types = frozenset(_type(name) for name in issuer.token_types)
-    return _Trusted(issuer, jwks.load(issuer.jwks, algorithms), algorithms, types)
+    return _Trusted(issuer, jwks.follow(issuer.jwks, algorithms), algorithms, types)
 
 
 def _type(name: object) -> str:

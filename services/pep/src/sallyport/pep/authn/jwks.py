@@ -1,10 +1,12 @@
 """A JSON Web Key Set as a mounted file: public keys for signatures, each for named algorithms only (RFC 7517).
 
-Fetched from nowhere: read once at the start, so a flood of unknown `kid`s costs a dictionary look-up each (N18).
+Fetched from nowhere, and read again when the file changes, not when somebody asks: a flood of unknown `kid`s costs a
+dictionary look-up each (N18).
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from sallyport.pep.authn.evidence import Rejected, base64url
 from sallyport.pep.model import Json
-from sallyport.runtime import strict_json
+from sallyport.runtime import atomic_file, strict_json
+from sallyport.runtime.followed import Followed
 from sallyport.runtime.problems import ConfigError
 
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
@@ -62,21 +65,26 @@ class KeySet:
         return candidates[0] if len(candidates) == 1 else None
 
 
+def follow(path: Path, algorithms: frozenset[str]) -> Followed[KeySet]:
+    """The keys as the file has them, whenever it is replaced by a usable one. Raises ConfigError as `load` does."""
+    return Followed(
+        "token_keys",
+        lambda: hashlib.sha256(atomic_file.read_public(path, _MAX_FILE)).hexdigest(),
+        lambda: load(path, algorithms),
+    )
+
+
 def load(path: Path, algorithms: frozenset[str]) -> KeySet:
     """Read a JWKS file. Raises ConfigError where it is missing, empty, no JWKS or without a usable key (N5)."""
+    data = atomic_file.read_public(path, _MAX_FILE)
     try:
-        with path.open("rb") as file:
-            return parse(file.read(_MAX_FILE + 1), algorithms)
-    except OSError as error:
-        raise ConfigError.about(path, f"the JWKS can't be read: {error.strerror}") from None
+        return parse(data, algorithms)
     except (Rejected, strict_json.JsonRefused) as error:
         raise ConfigError.about(path, f"not a usable JWKS: {error}; mount the issuer's own") from None
 
 
 def parse(data: bytes, algorithms: frozenset[str]) -> KeySet:
     """Raises Rejected or JsonRefused; one bad key refuses the whole set, a key for another use is left out."""
-    if len(data) > _MAX_FILE:
-        raise Rejected(f"more than {_MAX_FILE} bytes")
     document = strict_json.parse(data, max_depth=8)
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list) or not 0 < len(entries) <= _MAX_KEYS:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from sallyport.contract import catalog
@@ -15,6 +16,7 @@ from sallyport.runtime import canonical_json
 
 __all__ = [
     "NAMES",
+    "NEEDS",
     "CallMismatch",
     "CatalogSource",
     "PermitLike",
@@ -25,8 +27,12 @@ __all__ = [
     "release",
 ]
 
-# What `app.hosted` registers, known without opening a file or a database.
-NAMES: Final = frozenset({"list_files", "read_file", "write_file", "delete_file", "database_query", "describe_table"})
+# What `app.hosted` registers, known without opening a file or a database -> the setting that brings it.
+NEEDS: Final[Mapping[str, str]] = MappingProxyType({
+    **dict.fromkeys(("list_files", "read_file", "write_file", "delete_file"), "files"),
+    **dict.fromkeys(("database_query", "describe_table"), "database"),
+})  # fmt: skip
+NAMES: Final = frozenset(NEEDS)
 _METHOD: Final = "tools/call"
 
 

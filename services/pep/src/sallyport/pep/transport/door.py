@@ -25,7 +25,7 @@ class Door:
     """One accepted connection: its handshake until HTTP takes over, and its entry in the crowd until it ends."""
 
     def __init__(
-        self, address: str, crowd: Crowd, limits: Limits, on_refused: OnRefused, tls: ssl.SSLContext | None
+        self, address: str, crowd: Crowd[Door], limits: Limits, on_refused: OnRefused, tls: ssl.SSLContext | None
     ) -> None:
         self.address = address
         self._crowd, self._limits, self._on_refused, self._tls = crowd, limits, on_refused, tls
@@ -43,6 +43,21 @@ class Door:
         self._protocol = open_(self)
         self._accepted = Accepted(connection)
         self._handshake = asyncio.get_running_loop().create_task(self._shake_hands(self._accepted, self._protocol))
+
+    def answer_last(self) -> None:
+        """Its next answer, or the one under way, says that it is the connection's last."""
+        if self._protocol is not None:
+            self._protocol.answer_last()
+
+    def shutdown(self) -> None:
+        """Let what has begun be answered, a handshake's first request too; nothing else keeps it open."""
+        if self._protocol is not None:
+            self._protocol.shutdown()
+
+    def distrust(self) -> None:
+        """Shut it down if a client certificate speaks for the peer, or is about to."""
+        if self._protocol is not None:
+            self._protocol.distrust()
 
     def cut(self, detail: str) -> None:
         """End the connection at once, in whichever state it is, and say why."""

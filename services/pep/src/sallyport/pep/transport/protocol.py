@@ -43,7 +43,7 @@ class HttpProtocol(HttpToolsProtocol):
         app_state: dict[str, Any],
         limits: Limits,
         on_refused: OnRefused,
-        crowd: Crowd,
+        crowd: Crowd[Any],
         entry: Any,
     ) -> None:
         super().__init__(config, server_state, app_state, asyncio.get_running_loop())
@@ -51,7 +51,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._limits, self._on_refused, self._crowd, self._entry = limits, on_refused, crowd, entry
         self._timer: asyncio.TimerHandle | None = None
         self.opened = False
-        self._busy = self._deaf = self._draining = self._in_head = False
+        self._busy = self._deaf = self._draining = self._distrusted = self._in_head = False
         self._raw = self._header_bytes = self._body_bytes = 0
         self._bad: Bad | None = None
         self._tls: dict[object, object] | None = None
@@ -60,11 +60,15 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if self.client is not None:
+            self.client = (self._entry.address, self.client[1])  # an IPv4 peer is one, whichever socket took it
         self.opened = True
         socket_tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         if socket_tls is not None:
             self._tls = {"client_cert_der": socket_tls.getpeercert(binary_form=True)}
         self._arm(self._limits.receive_seconds, self._too_slow)
+        if self._distrusted and self._vouched:
+            self._close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
@@ -89,13 +93,27 @@ class HttpProtocol(HttpToolsProtocol):
             self._bad = self._bad or Bad.of(Reason.INVALID_REQUEST, "not HTTP/1.1")
         self._refuse_if(self._bad or self._over_raw())
 
+    def answer_last(self) -> None:
+        """The next answer, or the one under way, is this connection's last, and says so."""
+        self._draining = True
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+
     def shutdown(self) -> None:
         """Let a request that has begun be answered; nothing else keeps the connection open."""
-        self._draining = True
-        if self._busy:
-            self.cycle.keep_alive = False
-        elif not self._raw:
+        self.answer_last()
+        if self.opened and not self._busy and not self._raw:
             self._close()
+
+    def distrust(self) -> None:
+        """A client CA went, and the certificate here may be one of its: no further request on its word."""
+        self._distrusted = True
+        if self._vouched:
+            self.shutdown()
+
+    @property
+    def _vouched(self) -> bool:
+        return self._tls is not None and self._tls["client_cert_der"] is not None
 
     # The parser's callbacks
 

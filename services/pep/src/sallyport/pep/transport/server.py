@@ -21,11 +21,12 @@ from sallyport.pep.transport.crowd import Crowd
 from sallyport.pep.transport.door import Door
 from sallyport.pep.transport.limits import Limits
 from sallyport.pep.transport.protocol import HttpProtocol, OnRefused
-from sallyport.runtime.addresses import is_loopback
+from sallyport.runtime.addresses import is_loopback, listening, unmapped
 
 T = TypeVar("T")
 _CANCEL_SECONDS: Final = 5.0  # for cancelled requests to record their outcome
 _ACCEPT_PAUSE: Final = 0.05
+_BACKLOG: Final = 1024
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -70,10 +71,11 @@ class Running:
         )
         self._config.load()
         self._tls, self._limits, self._on_refused = tls, limits, on_refused
-        self._state, self._crowd = ServerState(), Crowd(limits)
+        self._state, self._crowd = ServerState(), Crowd[Door](limits)
         self._lifespan = LifespanOn(self._config)
         self._accepting: asyncio.Task[None] | None = None
         self._clock: asyncio.TimerHandle | None = None
+        self._draining = False
         self.port = 0
 
     @property
@@ -84,6 +86,22 @@ class Running:
         """Wait until no connection is open."""
         await self._crowd.emptied()
 
+    def renew(self, tls: ssl.SSLContext, *, distrust: bool) -> None:
+        """Newcomers meet this context; who is here stays, unless `distrust`: then client certificates are shown again."""
+        self._tls = tls
+        if distrust:
+            for door in self._crowd.everyone():
+                door.distrust()
+
+    def drain(self) -> None:
+        """Go on accepting and answering, but let every answer be its connection's last: the pools behind look elsewhere.
+
+        A connection that waits is left alone: closed now, it would meet the request that is on its way to us.
+        """
+        self._draining = True
+        for door in self._crowd.everyone():
+            door.answer_last()
+
     def stop_accepting(self) -> None:
         """Close the listening socket; connections that are open go on."""
         if self._accepting is not None:
@@ -93,8 +111,8 @@ class Running:
     async def stop(self, grace: float) -> None:
         """Answer what has begun within `grace` seconds, cancel what is left, end the app's lifespan."""
         self.stop_accepting()
-        for connection in list(self._state.connections):
-            connection.shutdown()
+        for door in self._crowd.everyone():
+            door.shutdown()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._crowd.emptied()
@@ -109,7 +127,7 @@ class Running:
             raise RuntimeError("the application's start failed; its error stands in the log above")
         self._tick()
         try:
-            listener = socket.create_server((host, port), family=_family(host), backlog=1024)
+            listener = listening(host, port, _BACKLOG)
         except OSError:
             await self.stop(0)
             raise
@@ -126,11 +144,15 @@ class Running:
                 except OSError:  # out of descriptors, or a peer that has gone: neither may end the service
                     await asyncio.sleep(_ACCEPT_PAUSE)
                     continue
-                Door(peer[0], self._crowd, self._limits, self._on_refused, self._tls).enter(connection, self._open)
+                door = Door(unmapped(peer[0]), self._crowd, self._limits, self._on_refused, self._tls)
+                door.enter(connection, self._open)
 
     def _open(self, entry: Door) -> HttpProtocol:
         state = self._lifespan.state
-        return HttpProtocol(self._config, self._state, state, self._limits, self._on_refused, self._crowd, entry)
+        made = HttpProtocol(self._config, self._state, state, self._limits, self._on_refused, self._crowd, entry)
+        if self._draining:
+            made.answer_last()
+        return made
 
     async def _cut_the_rest(self) -> None:
         tasks = list(self._state.tasks)
@@ -156,7 +178,3 @@ def _address(listen: str) -> tuple[str, int]:
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:  # noqa: PLR2004 — RFC 9293
         raise ValueError(f"{listen!r} is no address to listen on; write host:port, such as 127.0.0.1:8443")
     return host, int(port)
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import warnings
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -47,7 +48,7 @@ class Database:
         except (SQLAlchemyError, OSError) as error:
             await engine.dispose()
             raise _config(f"can't be opened ({type(error).__name__}): check the URL and that it is running") from error
-        except ConfigError:
+        except (ConfigError, asyncio.CancelledError):
             await engine.dispose()
             raise
         return cls(engine, tables, bind)

@@ -10,6 +10,7 @@ from sqlalchemy import String, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from sallyport.pep.model import Identity
+from sallyport.pep.settings import database_server
 
 _CONNECT_SECONDS: Final = 5
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -45,8 +46,14 @@ def problem(url: str) -> str:
 def engine(url: str, password: str | None, size: int) -> AsyncEngine:
     """Nothing is opened yet. `url` is libpq's form, with sslmode and sslrootcert."""
 
+    # Given apart, so that no service file, PGPORT or second host in the URL leads elsewhere than `egress` allows.
+    host, _, port = database_server(url).rpartition(":")
+    where = {"host": host.removeprefix("[").removesuffix("]"), "port": int(port)}
+
     async def connect(*_: Any, **__: Any) -> Any:
-        return await asyncpg.connect(url, password=password, timeout=_CONNECT_SECONDS, server_settings=_SESSION)
+        return await asyncpg.connect(
+            url, **where, password=password, timeout=_CONNECT_SECONDS, server_settings=_SESSION
+        )
 
     return create_async_engine(
         "postgresql+asyncpg://",
