@@ -25,6 +25,11 @@ def _p(number: int, source: str, sentence: str) -> Requirement:
     return Requirement(f"P{number}", source, sentence)
 
 
+def _k(number: int, source: str, sentence: str) -> Requirement:
+    """Of the pair in a cluster."""
+    return Requirement(f"K{number}", source, sentence)
+
+
 REQUIREMENTS = (
     _n(1, "CVE-2026-25536", "Two clients with equal JSON-RPC ids never receive each other's bytes."),
     _n(2, "CVE-2026-33946", "A handle presented by another principal or tenant is refused.", "handles: stateless now"),
@@ -75,4 +80,18 @@ REQUIREMENTS = (
     _p(4, "properties: audit, two-sided", "A record removed on either side of the gate is reported."),
     _p(5, "Cedar's integration tests", "The engine room decides as Cedar does, and denies where Cedar skips."),
     _p(6, "notes on slicing", "A sliced, trimmed question gets the whole set's decision, reasons and errors."),
+    _k(1, "zero-trust.md 5.2", "Without a listed orchestrator's certificate not a byte of an answer comes back."),
+    _k(2, "zero-trust.md 5.2", "Of all sources, destinations and ports exactly the listed edges exist."),
+    _k(3, "peers.md 5", "helm test is red when any closed door is open, and proves first that its probes can connect."),
+    _k(4, "design 4", "No upgrade, rollback or reinstall changes the policies that operators have set."),
+    _k(
+        5,
+        "design 4",
+        "A change is in force in every replica without a restart or a failed call; a broken one never is.",
+    ),
+    _k(
+        6,
+        "NSA/CISA Kubernetes Hardening",
+        "What the pod doesn't need is refused: writing, privileges, a shell, a token.",
+    ),
 )

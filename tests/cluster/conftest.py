@@ -69,12 +69,15 @@ class Place:
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         return keys.Authority(key, x509.load_pem_x509_certificate((self.directory / "ca/ca.crt").read_bytes()))
 
-    def orchestrator(self, namespace: str, spiffe: str) -> None:
-        """The Secret `identity` in a namespace: a client certificate of that name, the CA and alice's token."""
-        pair = self.authority().issue(namespace, [x509.UniformResourceIdentifier(spiffe)], keys.CLIENT)
-        files = {"tls.crt": pair.public, "tls.key": pair.private, "ca.crt": (self.directory / "ca/ca.crt").read_bytes()}
-        token = (self.directory / "test.token").read_bytes().strip()
-        self.cluster.apply(place.secret(namespace, "identity", {**files, "token": token}))
+    def orchestrator(self, namespace: str) -> None:
+        """The Secret `identity` of a namespace: who calls from there, and alice's token."""
+        self.cluster.apply(place.secret(namespace, "identity", self.identity(namespace)))
+
+    def identity(self, namespace: str) -> dict[str, bytes]:
+        name = x509.UniformResourceIdentifier(f"{place.DOMAIN}/{namespace}")
+        pair = self.authority().issue(namespace, [name], keys.CLIENT)
+        ca, token = (self.directory / "ca/ca.crt").read_bytes(), (self.directory / "test.token").read_bytes().strip()
+        return {"tls.crt": pair.public, "tls.key": pair.private, "ca.crt": ca, "token": token}
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +108,7 @@ def ground(cluster: Cluster, outside: None, tmp_path_factory: pytest.TempPathFac
     made = Place(cluster, directory, values)
     kube.kubectl("apply", "--server-side", "-f", str(directory / "manifests.yaml"))
     for namespace in place.AGENTS:
-        made.orchestrator(namespace, f"{place.DOMAIN}/{namespace}")
+        made.orchestrator(namespace)
     _database(cluster)
     _bystanders(cluster)
     yield made

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
+from typing import Any
 
 import pytest
 
 from tests.cluster import kube, place
 from tests.cluster.conftest import Place
+from tests.support.pki import Authority
 
 pytestmark = pytest.mark.usefixtures("gate")
 
@@ -26,6 +28,22 @@ CRM = f"crm.{place.CRM}.svc:8443"
 POSTGRES = f"postgres.{place.DATA}.svc:5432"
 DNS = "kube-dns.kube-system.svc:53"
 API = "kubernetes.default.svc:443"
+
+
+# Says "cut" where the connection ends without one byte of HTTP, and else what came.
+KNOCK = """
+import socket, ssl, sys
+context = ssl.create_default_context(cafile="/identity/ca.crt")
+if sys.argv[3] != "none":
+    context.load_cert_chain(f"/identity/{sys.argv[3]}.crt", f"/identity/{sys.argv[3]}.key")
+try:
+    with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10) as plain:
+        with context.wrap_socket(plain, server_hostname=sys.argv[1]) as channel:
+            channel.sendall(b"GET /.well-known/oauth-protected-resource HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+            print(channel.recv(100)[:12].decode() or "cut")
+except (ssl.SSLError, ConnectionError) as error:
+    print("cut")
+"""
 
 
 def destinations(gate: Place) -> dict[str, str]:
@@ -62,7 +80,7 @@ def expected(gate: Place) -> set[tuple[str, str]]:
     return edges | {("the PEP's network position", row) for row in ("the listed upstream", "the database")}
 
 
-def test_exactly_the_listed_edges_exist(gate: Place) -> None:
+def test_k2_exactly_the_listed_edges_exist(gate: Place) -> None:
     rows = destinations(gate)
 
     def reached(source: str) -> set[tuple[str, str]]:
@@ -73,3 +91,25 @@ def test_exactly_the_listed_edges_exist(gate: Place) -> None:
     with concurrent.futures.ThreadPoolExecutor(len(SOURCES)) as threads:
         found = set().union(*threads.map(reached, SOURCES))
     assert found == expected(gate), {"too many": found - expected(gate), "missing": expected(gate) - found}
+
+
+@pytest.mark.parametrize(("certificate", "answer"), [("tls", "HTTP/1.1 200"), ("none", "cut"), ("other", "cut")])
+def test_k1_without_a_certificate_of_the_ca_no_byte_comes_back(gate: Place, certificate: str, answer: str) -> None:
+    stranger = Authority("Another CA").client(f"{place.DOMAIN}/{place.AGENTS[0]}")
+    files = gate.identity(place.AGENTS[0])
+    more = {"other.crt": stranger.certificate_pem, "other.key": stranger.key_pem}
+    gate.cluster.apply(place.secret(place.AGENTS[0], "identity-and-another", files | more))
+    host, _, port = SERVICE.rpartition(":")
+    knocker = place.pod(
+        place.AGENTS[0],
+        "knocker",
+        place.ORCHESTRATOR,
+        ["-c", KNOCK, host, port, certificate],
+        secrets={"/identity": "identity-and-another"},
+    )
+    spec: Any = knocker["spec"]
+    spec["restartPolicy"] = "Never"
+    with kube.removed(gate.cluster, knocker):
+        said = kube.until("an answer", lambda: gate.cluster.logs(place.AGENTS[0], "knocker").strip(), 60)
+        assert said == answer
+    kube.until("the knocker is gone", lambda: gate.cluster.get("v1", "Pod", "knocker", place.AGENTS[0]) is None)

@@ -22,6 +22,7 @@ from sallyport.runtime import mounted_dir
 from tests.cluster import kube, place
 from tests.cluster.conftest import Place
 from tests.cluster.kube import Cluster
+from tests.cluster.reading import revision
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "k8s-commands.md"
 WHERE = ("-n", place.GATE, "--release", place.RELEASE)
@@ -137,6 +138,16 @@ def test_several_config_maps_are_pushed_as_one(policies: Policies) -> None:
     changed = {name for name, version in versions(policies).items() if version != before[name]}
     assert changed == {policies.names[part] for part in ("policies", "roles", "agents")}
     assert status()[1]["revision"] == mounted(policies)
+
+
+def test_what_was_pulled_is_what_the_pods_serve_and_pushes_back_as_it_is(gate: Place, tmp_path: Path) -> None:
+    pulled = run("pull", str(tmp_path / "set"))
+    assert pulled.returncode == 0, pulled.stderr
+    served = revision(gate.cluster, str(gate.cluster.pods(place.GATE, place.SELECTOR)[0].metadata.name))
+    assert served[:12] in pulled.stdout
+    again = run("push", str(tmp_path / "set"))
+    assert again.returncode == 0, again.stderr
+    assert "the release holds this very set" in again.stdout
 
 
 def test_the_same_set_again_writes_nothing(policies: Policies) -> None:

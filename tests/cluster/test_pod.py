@@ -46,7 +46,9 @@ def test_each_replica_has_a_record_of_its_own_that_outlives_it(gate: Place) -> N
 
 
 @BOTH
-def test_a_container_has_no_capability_no_new_privileges_and_a_filter_of_system_calls(gate: Place, name: str) -> None:
+def test_k6_a_container_has_no_capability_no_new_privileges_and_a_filter_of_system_calls(
+    gate: Place, name: str
+) -> None:
     status = json.loads(run(gate, name, STATUS).out)
     assert status["Uid"].split() == ["65532"] * 4
     for capabilities in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
@@ -59,7 +61,7 @@ def test_a_container_has_no_capability_no_new_privileges_and_a_filter_of_system_
 @pytest.mark.parametrize(
     "path", ["/written", "/app/written", "/etc/written", "/tmp/written", "/etc/sallyport/policies/x"]
 )
-def test_nothing_but_the_records_can_be_written(gate: Place, name: str, path: str) -> None:
+def test_k6_nothing_but_the_records_can_be_written(gate: Place, name: str, path: str) -> None:
     ran = run(gate, name, f"open({path!r}, 'w')")
     assert ran.code != 0
     assert "Read-only file system" in ran.out or "Permission denied" in ran.out or "No such file" in ran.out, ran.out
@@ -74,20 +76,20 @@ def test_the_pep_can_write_neither_the_pdps_records_nor_the_hop_key(gate: Place)
 
 @BOTH
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash", "/bin/busybox", "sh"])
-def test_there_is_no_shell(gate: Place, name: str, shell: str) -> None:
+def test_k6_there_is_no_shell(gate: Place, name: str, shell: str) -> None:
     ran = gate.cluster.exec(place.GATE, pods(gate)[0].metadata.name, shell, "-c", "true", container=name)
     assert ran.code != 0
     assert "exec failed" in ran.out or "no such file" in ran.out, ran.out
 
 
 @BOTH
-def test_there_is_no_token_of_the_service_account(gate: Place, name: str) -> None:
+def test_k6_there_is_no_token_of_the_service_account(gate: Place, name: str) -> None:
     ran = run(gate, name, "import os; print(os.path.exists('/var/run/secrets/kubernetes.io'))")
     assert ran.out.strip() == "False"
 
 
 @BOTH
-def test_the_api_server_is_out_of_reach(gate: Place, name: str) -> None:
+def test_k6_the_api_server_is_out_of_reach(gate: Place, name: str) -> None:
     program = """
 import socket
 for address in (("kubernetes.default.svc", 443), ("{database}", 5432)):

@@ -62,7 +62,7 @@ def started(gate: Place) -> list[Any]:
     return [(pod.metadata.uid, [kube.container(pod, name).restart_count for name in ("pep", "pdp")]) for pod in pods]
 
 
-def test_a_change_is_in_force_in_every_replica_without_a_failed_call_or_a_restart(gate: Place) -> None:
+def test_k5_a_change_is_in_force_in_every_replica_without_a_failed_call_or_a_restart(gate: Place) -> None:
     before, pods = kube.until("one revision", lambda: _agreed(gate)), started(gate)
     with load(gate.cluster, place.AGENTS[0], SEVEN) as calls:
         with policy(gate, "no_seven.cedar", NO_SEVEN):
@@ -75,7 +75,7 @@ def test_a_change_is_in_force_in_every_replica_without_a_failed_call_or_a_restar
     assert started(gate) == pods
 
 
-def test_a_broken_set_is_refused_by_each_replica_and_everything_says_so(gate: Place) -> None:
+def test_k5_a_broken_set_is_refused_by_each_replica_and_everything_says_so(gate: Place) -> None:
     before = kube.until("one revision", lambda: _agreed(gate))
     with load(gate.cluster, place.AGENTS[1]) as calls, policy(gate, "broken.cedar", BROKEN):
         kube.until("every replica refuses", lambda: all(_refuses(gate, pod) for pod in names(gate)), PATIENCE)
@@ -85,7 +85,7 @@ def test_a_broken_set_is_refused_by_each_replica_and_everything_says_so(gate: Pl
     gate.cluster.ready(place.GATE, place.SELECTOR, 3)
 
 
-def test_an_upgrade_and_a_rollback_bring_no_revoked_permit_back(gate: Place) -> None:
+def test_k4_an_upgrade_and_a_rollback_bring_no_revoked_permit_back(gate: Place) -> None:
     with policy(gate, "no_seven.cedar", NO_SEVEN):
         kept = gate.cluster.get("v1", "ConfigMap", POLICIES, place.GATE).data.to_dict()
         gate.install("--set", "pdp.deadlineMs=600")

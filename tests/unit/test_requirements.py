@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.requirements import REQUIREMENTS
 
 _TESTS = Path(__file__).resolve().parents[1]
-_NAMED = re.compile(r"def test_([np]\d+)_")
+_NAMED = re.compile(r"def test_([npk]\d+)_")
 
 
 def _claimed() -> set[str]:

@@ -13,6 +13,7 @@ from sallyport.pdp import telemetry as pdp
 from sallyport.pdp.model import Effect, ErrorCode, Purpose, Query, Verdict
 from sallyport.pdp.observer import Decision, Reloaded
 from sallyport.pep import telemetry as pep
+from sallyport.pep.audit import Outcome
 from sallyport.pep.refusal import Reason
 from tests.support.policy_dir import alice, snapshot
 
@@ -44,6 +45,9 @@ def _pep() -> bytes:
     metrics.decided(0.001)
     metrics.recorded(0.001)
     metrics.ran(_TOOL, 0.001)
+    for outcome in Outcome:
+        metrics.ended(_TOOL, outcome.value)
+    metrics.follow_readiness(dict)
     metrics.follow("certificate", lambda: False)
     for use in ("server", "client_ca"):
         metrics.certificate_ends(use, lambda: 1.0)

@@ -161,12 +161,16 @@ def test_n26_no_label_comes_from_a_caller() -> None:
         metrics.permitted(f"method-{number}")
         metrics.refused(f"notifications/{number}", Reason.DENIED)
         metrics.ran(f"tool-{number}", 0.1)
+        metrics.ended(f"tool-{number}", "done")
     metrics.ran("read_file", 0.1)
+    metrics.ended("read_file", "failed")
     text = metrics.exposition().decode()
     assert 'sallyport_requests_total{method="other",outcome="permitted"} 100.0' in text
     assert 'sallyport_requests_total{method="notification",outcome="denied"} 100.0' in text
     assert 'sallyport_tool_seconds_count{tool="other"} 100.0' in text
     assert 'sallyport_tool_seconds_count{tool="read_file"} 1.0' in text
+    assert 'sallyport_tool_outcomes_total{outcome="done",tool="other"} 100.0' in text
+    assert 'sallyport_tool_outcomes_total{outcome="failed",tool="read_file"} 1.0' in text
     assert "-7" not in text.replace("e-7", "")
 
 
@@ -205,3 +209,20 @@ def test_the_policy_set_is_named_as_it_is_when_somebody_looks() -> None:
         assert f"sallyport_policy_reload_refused {float(refused)}" in text
     state.clear()
     assert not [line for line in metrics.exposition().decode().splitlines() if line.startswith("sallyport_policy")]
+
+
+def test_readiness_is_shown_as_it_is_when_somebody_looks() -> None:
+    metrics, reasons = Metrics("1"), dict[str, str]()
+    metrics.follow_readiness(lambda: reasons)
+    for found, ready, writable in (
+        ({}, 1, 1),
+        ({"pdp": "away"}, 0, 1),
+        ({"audit": "disk full"}, 0, 0),
+        ({"process": "stopping", "audit": "disk full"}, 0, 0),
+        ({}, 1, 1),
+    ):
+        reasons.clear()
+        reasons.update(found)
+        lines = metrics.exposition().decode().splitlines()
+        assert f"sallyport_ready {float(ready)}" in lines
+        assert f"sallyport_audit_writable {float(writable)}" in lines

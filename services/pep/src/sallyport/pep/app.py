@@ -128,6 +128,7 @@ async def assembled(settings: PepSettings) -> AsyncIterator[Rooms]:
         in_force = CatalogInForce(store, client, deadline, _told(metrics, recorder))
         stack.push_async_callback(in_force.close)
         metrics.follow_policies(in_force.policy_state)
+        metrics.follow_readiness(_not_ready(in_force, recorder))
         yield Rooms(
             authenticators=authenticators,
             eras=frozenset(settings.eras),
@@ -154,6 +155,11 @@ def _told(metrics: Metrics, recorder: Recorder) -> Callable[[LoadedCatalog], Non
             recorder.refused_tools(loaded.digest, [str(problem) for problem in loaded.refused])
 
     return tell
+
+
+def _not_ready(in_force: CatalogInForce, recorder: Recorder) -> management.Reasons:
+    """Why this gate isn't ready: the one answer for /ready and for the metrics."""
+    return lambda: in_force.not_ready(recorder.failure())
 
 
 async def run(settings: PepSettings, *, plain_http: bool) -> None:
@@ -205,7 +211,7 @@ async def _listen(settings: PepSettings, rooms: Rooms, replaced: Renewal) -> tup
     metadata = rooms.authenticators.metadata()
     app = create_app(Pipeline(rooms), metadata, body_bytes=limits.body_bytes)
     operators = management.build(
-        lambda: rooms.in_force.not_ready(rooms.recorder.failure()),
+        _not_ready(rooms.in_force, rooms.recorder),
         lambda: {**rooms.in_force.warnings(), **replaced.warnings()},
         rooms.metrics,
         settings.tls.management_clients,

@@ -62,6 +62,7 @@ class Effects:
             if intended:
                 trail.recorded, trail.effect = True, _effect(told, permit)
                 self._recorder.outcome(trail, told.outcome, told.detail)  # (9)
+                self._metrics.ended(call.name, told.outcome.value)
             await self._tools.release(permit.resolved)
         return told.shown
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -17,6 +17,7 @@ _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 
 # The revision in force, and whether the set tried last is refused; None while the PDP doesn't answer.
 PolicyState: TypeAlias = Callable[[], tuple[str, bool] | None]
+Reasons: TypeAlias = Callable[[], Mapping[str, str]]  # why the gate isn't ready, by part; empty means that it is
 
 
 class Metrics:
@@ -37,6 +38,12 @@ class Metrics:
         self._decision = self._histogram("sallyport_decision_seconds", "Asking the PDP")
         self._audit = self._histogram("sallyport_audit_append_seconds", "Making a record durable")
         self._tool = self._histogram("sallyport_tool_seconds", "Running a tool", ("tool",))
+        self._outcomes = Counter(
+            "sallyport_tool_outcomes",
+            "Permitted calls by how they ended, as the record has it",
+            ("tool", "outcome"),
+            registry=self.registry,
+        )
         self._refused = self._gauge(
             "sallyport_reload_failed", "1: what a mounted file holds now is refused, and the last good serves", "what"
         )
@@ -69,7 +76,11 @@ class Metrics:
         self._audit.observe(seconds)
 
     def ran(self, tool: str, seconds: float) -> None:
-        self._tool.labels(tool if tool in self._tools else _OTHER).observe(seconds)
+        self._tool.labels(self._known(tool)).observe(seconds)
+
+    def ended(self, tool: str, outcome: str) -> None:
+        """`outcome` is one of the few that the record knows."""
+        self._outcomes.labels(self._known(tool), outcome).inc()
 
     def follow(self, what: str, refused: Callable[[], bool]) -> None:
         """`what` is a kind of file, of which there are few."""
@@ -82,9 +93,16 @@ class Metrics:
     def follow_policies(self, state: PolicyState) -> None:
         self.registry.register(_Policies(state))
 
+    def follow_readiness(self, not_ready: Reasons) -> None:
+        """`not_ready` is what /ready answers by."""
+        self.registry.register(_Readiness(not_ready))
+
     def exposition(self) -> bytes:
         """All of it in Prometheus's text format."""
         return generate_latest(self.registry)
+
+    def _known(self, tool: str) -> str:
+        return tool if tool in self._tools else _OTHER
 
     def _gauge(self, name: str, text: str, label: str) -> Gauge:
         return Gauge(name, text, (label,), registry=self.registry)
@@ -110,6 +128,20 @@ class _Policies(Collector):
                 info.add_metric((revision,), 1)
         yield info
         yield refused
+
+
+class _Readiness(Collector):
+    """One look for both: they never contradict each other, nor what /ready says at that moment."""
+
+    def __init__(self, not_ready: Reasons) -> None:
+        self._not_ready = not_ready
+
+    def collect(self) -> Iterator[Metric]:
+        reasons = self._not_ready()
+        yield GaugeMetricFamily("sallyport_ready", "1: calls are served", int(not reasons))
+        yield GaugeMetricFamily(
+            "sallyport_audit_writable", "0: nothing can be recorded, so every call is refused", int("audit" not in reasons)
+        )
 
 
 def _method(method: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from sallyport.cli.commands.k8s_dev_certs import dev_certs
+from sallyport.cli.commands.k8s_pull import pull
 from sallyport.cli.commands.k8s_push import push
 from sallyport.cli.commands.k8s_status import status
 
@@ -17,5 +18,6 @@ def k8s() -> None:
 
 
 app.command("dev-certs", no_args_is_help=True)(dev_certs)
+app.command("pull", no_args_is_help=True)(pull)
 app.command("push", no_args_is_help=True)(push)
 app.command("status")(status)

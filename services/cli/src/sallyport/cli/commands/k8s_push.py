@@ -14,7 +14,6 @@ from sallyport.cli.complaint import Complaint, Exit
 from sallyport.cli.k8s import applying, policy_maps, telling, waiting
 from sallyport.cli.k8s import gate as gates
 from sallyport.cli.k8s.gate import Context, Gate, Kubeconfig, Namespace, Release
-from sallyport.cli.k8s.policy_maps import Stored
 from sallyport.cli.policy_set import Where
 from sallyport.runtime import mounted_dir
 from sallyport.runtime.mounted_dir import Contents
@@ -41,8 +40,7 @@ def push(
     given = mounted_dir.read(policy_set.locate(directory))
     cluster = gates.connect(kubeconfig, context)
     gate = gates.find(cluster, namespace, release)
-    names = gates.config_maps(gate)
-    stored = Stored(names, {name: cluster.config_map(gate.namespace, name) for name in dict.fromkeys(names.values())})
+    stored = policy_maps.read(cluster, gate)
     composed = policy_maps.compose(given, stored)
     writes = policy_maps.writes(stored, composed.files)
     _examine(cluster, gate, directory, composed, dry_run=dry_run)

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sallyport.cli.complaint import Complaint
+from sallyport.cli.k8s import gate as gates
+from sallyport.cli.k8s.gate import Gate
 from sallyport.cli.k8s.objects import ConfigMap
 from sallyport.contract.catalog import Catalog
 from sallyport.runtime import mounted_dir, settings
 from sallyport.runtime.mounted_dir import Contents
 from sallyport.runtime.problems import ConfigError
+
+if TYPE_CHECKING:
+    from sallyport.cli.k8s.cluster import Cluster
 
 CATALOG: Final = "catalog.yaml"
 MARKER: Final = "push-under-way.cedar"
@@ -45,6 +50,12 @@ class Write:
 
     name: str
     files: Mapping[str, bytes]
+
+
+def read(cluster: Cluster, gate: Gate) -> Stored:
+    """As it stands now."""
+    names = gates.config_maps(gate)
+    return Stored(names, {name: cluster.config_map(gate.namespace, name) for name in dict.fromkeys(names.values())})
 
 
 def compose(given: Contents, stored: Stored) -> Contents:

@@ -1,0 +1,36 @@
+"""`sallyport k8s pull DIR`: the policy set of a release as a directory, to change, test and push back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sallyport.cli import console, new_directory
+from sallyport.cli.k8s import gate as gates
+from sallyport.cli.k8s import policy_maps
+from sallyport.cli.k8s.gate import Context, Kubeconfig, Namespace, Release
+from sallyport.runtime import atomic_file, mounted_dir
+
+
+def pull(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty directory.")],
+    namespace: Namespace = None,
+    release: Release = "sallyport",
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Write the release's policy set, as the pods mount it, into a new directory.
+
+    Exit code: 0 written, 2 wrong usage, 3 not allowed, 4 no answer.
+    """
+    cluster = gates.connect(kubeconfig, context)
+    gate = gates.find(cluster, namespace, release)
+    files = policy_maps.read(cluster, gate).files
+    new_directory.claim(directory, "pull")
+    with new_directory.whole(directory):
+        for name, data in files.items():
+            atomic_file.write(directory / name, data, 0o644)
+    console.out.print(f"wrote {len(files)} files, revision {mounted_dir.revision(files)[:12]}")
+    console.out.print(f"next: change them, then {console.command('k8s', 'push', directory, '-n', gate.namespace)}")
