@@ -43,12 +43,12 @@ test-images: setup ## what is in the images, and the pair at work in them; needs
 test-cluster: setup images ## install on KUBECONFIG's cluster and prove it; LOAD_IMAGE makes an image known to its nodes
 	@IMAGE_TAG=$(IMAGE_TAG) IMAGE_PREFIX=$(IMAGE_PREFIX) tests/cluster/images.sh
 	IMAGE_TAG=$(IMAGE_TAG) IMAGE_PREFIX=$(IMAGE_PREFIX) \
-	  $(BIN)/python -m pytest -q -p no:randomly --force-enable-socket -o timeout=600 tests/cluster
+	  $(BIN)/python -m pytest -q -p no:randomly -n 2 --dist loadfile --force-enable-socket -o timeout=900 tests/cluster
 
 lint: setup ## ruff, mypy strict, import walls
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy proto/src services/*/src tests
+	$(BIN)/mypy proto/src services/*/src tests deploy/helm/sallyport/files/tests
 	$(BIN)/lint-imports
 
 bench: setup ## measure, as ratios to a peer in the same run

@@ -98,7 +98,7 @@ def test_a_name_that_looks_like_another_type_stays_a_name(text: str) -> None:
         "tests": {"orchestratorSecret": text, "tokenSecret": text, "otherNamespace": plain},
     }
     rendered = render("minimal", values)
-    assert {path for each in rendered.objects for path in _untyped(each)} == set()
+    assert {path for each in rendered.everything for path in _untyped(each)} == set()
     assert rendered.gate.spec["priorityClassName"] == text
     assert rendered.gate.spec["imagePullSecrets"] == [{"name": text}]
 
@@ -135,7 +135,7 @@ def _untyped(value: Any, path: str = "") -> Iterator[str]:
 def test_a_release_named_like_another_type_is_still_a_name() -> None:
     for release in ("true", "null", "y"):
         rendered = render("production", release=release)
-        assert {path for each in rendered.objects for path in _untyped(each)} == set()
+        assert {path for each in rendered.everything for path in _untyped(each)} == set()
 
 
 def test_what_a_tool_says_of_itself_is_only_ever_text() -> None:

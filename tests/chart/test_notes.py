@@ -69,8 +69,19 @@ def test_policies_that_were_left_out_are_named(folder: Path) -> None:
     assert "Left out" not in _notes(folder, "minimal", {"policies": {"existing": {"policies": "own"}}})
 
 
-def test_tools_that_cannot_be_served_yet_are_named(folder: Path) -> None:
-    assert "WARNING: crm.find_customer, weather, ledger_entry: tools of upstreams" in _notes(folder, "everything")
+def test_tools_that_cannot_be_served_yet_are_named_and_take_no_other_down(folder: Path) -> None:
+    notes = _notes(folder, "everything")
+    assert "WARNING: crm.find_customer, weather, ledger_entry: tools of upstreams" in notes
+    assert "They are neither listed nor callable. No other tool suffers by them." in notes
+    assert "won't be ready" not in notes
+
+
+def test_a_gate_without_a_tool_that_it_can_serve_is_told_not_to_become_ready(folder: Path) -> None:
+    behind = [tool for tool in profile_values("everything")["tools"] if not isinstance(tool, str)]
+    assert {"upstream"} == {key for tool in behind for key in tool["provider"]}
+    notes = _notes(folder, "everything", {"tools": behind})
+    assert "There is no other tool, so the pods won't be ready." in notes
+    assert "No other tool" not in notes
 
 
 def test_without_a_cluster_nothing_is_said_to_be_missing(folder: Path) -> None:

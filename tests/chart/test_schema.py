@@ -97,7 +97,6 @@ def test_no_object_takes_keys_that_it_does_not_name() -> None:
 
 _SIDES = (("resources", "pep"), ("resources", "pdp"))
 _OPTIONAL = {*_SIDES, *((*side, kind) for side in _SIDES for kind in ("requests", "limits"))}
-_OPTIONAL |= {("tests", kind, "arguments") for kind in ("permitted", "denied")}
 
 
 def test_a_value_that_has_a_default_cannot_be_taken_away_from_the_templates() -> None:

@@ -80,6 +80,10 @@ class Place:
         return {"tls.crt": pair.public, "tls.key": pair.private, "ca.crt": ca, "token": token}
 
 
+class _Shared(socketserver.ThreadingTCPServer):
+    allow_reuse_port = True  # another worker's tests have the same addresses
+
+
 @pytest.fixture(scope="session")
 def outside() -> Iterator[None]:
     """Servers outside the cluster, at the addresses in OUTSIDE that are this machine's own; others are there already."""
@@ -87,9 +91,7 @@ def outside() -> Iterator[None]:
         for address in os.environ.get("OUTSIDE", "").split():
             host, _, port = address.rpartition(":")
             with contextlib.suppress(OSError):
-                server = stack.enter_context(
-                    socketserver.ThreadingTCPServer((host, int(port)), socketserver.BaseRequestHandler)
-                )
+                server = stack.enter_context(_Shared((host, int(port)), socketserver.BaseRequestHandler))
                 threading.Thread(target=server.serve_forever, daemon=True).start()
                 stack.callback(server.shutdown)
         yield

@@ -9,12 +9,13 @@ from typing import Any, Final
 
 from tests.cluster.kube import Manifest
 
-GATE: Final = "gate-test"
-AGENTS: Final = ("agents-a", "agents-b")
-DATA, CRM, MONITORING, ELSEWHERE = "data-test", "crm-test", "monitoring-test", "elsewhere-test"
+WORKER: Final = os.environ.get("PYTEST_XDIST_WORKER", "gw0")  # each has a place of its own
+GATE: Final = f"gate-{WORKER}"
+AGENTS: Final = (f"agents-a-{WORKER}", f"agents-b-{WORKER}")
+DATA, CRM, MONITORING, ELSEWHERE = (f"{name}-{WORKER}" for name in ("data", "crm", "monitoring", "elsewhere"))
 NAMESPACES: Final = (GATE, *AGENTS, DATA, CRM, MONITORING, ELSEWHERE)
-RELEASE: Final = "sallyport"
-SELECTOR: Final = "app.kubernetes.io/name=sallyport,app.kubernetes.io/component=gate"
+RELEASE: Final = f"sallyport-{WORKER}"
+SELECTOR: Final = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=gate"
 URL: Final = f"https://{RELEASE}.{GATE}.svc:8443/mcp"
 ORCHESTRATOR: Final = {"app.kubernetes.io/name": "orchestrator"}
 DOMAIN: Final = "spiffe://sallyport.test"

@@ -29,7 +29,7 @@ def _whole_and_recorded(gate: Place) -> Iterator[None]:
 
 
 def test_helm_test_is_green(gate: Place) -> None:
-    ran = kube.helm("test", place.RELEASE, "-n", place.GATE, "--logs", "--timeout", "300s", seconds=400)
+    ran = kube.helm("test", place.RELEASE, "-n", place.GATE, "--timeout", "300s", seconds=400)
     assert "Phase:          Succeeded" in ran.stdout
 
 

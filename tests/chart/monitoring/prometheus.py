@@ -36,6 +36,14 @@ class Prometheus:
         assert told["status"] == "success", told
         return told["data"]
 
+    def ready(self) -> bool:
+        """It listens before it answers questions: until then it says 503."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=10):
+                return True
+        except OSError:
+            return False
+
     def query(self, expression: str) -> list[Any]:
         found: list[Any] = self.ask("query", query=expression)["result"]
         return found
@@ -52,7 +60,7 @@ class Prometheus:
         deadline = time.monotonic() + PATIENCE
         while not so():
             assert self.process.poll() is None, f"Prometheus ended with {self.process.returncode}"
-            assert time.monotonic() < deadline, f"never seen: {what}; but {json.dumps(self.alerts())}"
+            assert time.monotonic() < deadline, f"never seen: {what}; but {self.ready() and json.dumps(self.alerts())}"
 
 
 def impatient(spec: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +97,7 @@ def watching(directory: Path, management: str, pdp: str, ca: str) -> Iterator[Pr
     with (directory / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
             running = Prometheus(f"http://{address}", process)
-            running.until("Prometheus is ready", lambda: ports.is_listening(int(address.rpartition(":")[2])))
+            running.until("Prometheus is ready", running.ready)
             yield running
         finally:
             process.terminate()

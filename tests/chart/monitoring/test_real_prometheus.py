@@ -58,7 +58,7 @@ def test_the_rules_are_silent_on_a_healthy_gate_and_tell_of_policies_that_are_re
     gate, prometheus = healthy.gate, healthy.prometheus
     called = laptop.here("call", gate.directory, "--as", "alice/coding-bot", "read_file", "path=alice/notes.txt")
     assert called.returncode == 0, called.stderr
-    counted = 'sallyport_requests_total{method="tools/call",outcome="permitted"}'
+    counted = 'sallyport_tool_outcomes_total{tool="read_file",outcome="done"} == 1'
     prometheus.until("the call is counted", lambda: bool(prometheus.query(counted)))
     prometheus.until("calm", lambda: calm(prometheus))
     assert {rule["name"] for rule in prometheus.rules()} == set(rendered.expressions())
@@ -78,7 +78,7 @@ def test_every_panel_is_answered_and_those_of_what_serves_show_it(healthy: Watch
     (revision,) = answers["Revision by pod A"]
     assert len(revision["metric"]["revision"]) == 64
     assert {sample["metric"]["use"] for sample in answers["Certificate days left A"]} == {"server", "client_ca"}
-    for target in "ABCD":
+    for target in "ABCDEF":
         assert [sample["value"][1] for sample in answers[f"Readiness by pod {target}"]] == ["1"]
 
 

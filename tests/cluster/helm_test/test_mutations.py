@@ -33,7 +33,7 @@ def test_no_pod_that_knocks_can_become_ready_and_so_an_endpoint(release: Release
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.what.replace(" ", "_"))
-def test_it_fails_and_says_what_is_open_when(release: Release, mutation: Mutation) -> None:
+def test_k3_it_fails_and_says_what_is_open_when(release: Release, mutation: Mutation) -> None:
     with mutation.breaks(release):
         told = kube.until(mutation.what, lambda: _failed(release, mutation), _LATER if mutation.later else 1)
     assert told.says(mutation.said), told.text

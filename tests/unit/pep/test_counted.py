@@ -77,8 +77,10 @@ async def test_a_call_that_is_done_is_counted_once(opened: Gate) -> None:
 
 async def test_a_tool_that_fails_in_an_orderly_way_is_counted_as_failed(opened: Gate) -> None:
     before = outcomes(opened)
-    await opened.pipeline.handle(opened.call("read_file", {"path": "alice"}))
-    assert added(opened, before) == {series("read_file", Outcome.FAILED): 1}
+    await opened.pipeline.handle(
+        opened.call("write_file", {**CALLS["write_file"], "path": "alice/notes.txt", "overwrite": False})
+    )
+    assert added(opened, before) == {series("write_file", Outcome.FAILED): 1}
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ securityContext:
 {{- with .root.Values.images.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- with .root.Values.nodeSelector }}
@@ -52,7 +52,7 @@ tolerations:
 {{- end }}
 containers:
   - name: probe
-    image: {{ include "sallyport.image" (dict "root" .root "name" "pep") }}
+    image: {{ include "sallyport.image" (dict "root" .root "name" "pep") | quote }}
     imagePullPolicy: {{ .root.Values.images.pullPolicy }}
     command: [/app/bin/python3.13, -I, /probe, {{ .command }}]
     env:
@@ -81,7 +81,7 @@ volumes:
   {{- range .secrets }}
   # Optional, so that the pod starts and can say what is missing.
   - name: {{ .name }}
-    secret: {secretName: {{ .secret }}, optional: true, defaultMode: 0440}
+    secret: {secretName: {{ .secret | quote }}, optional: true, defaultMode: 0440}
   {{- end }}
 {{- end -}}
 
@@ -90,7 +90,7 @@ apiVersion: v1
 kind: Pod
 metadata:
   name: {{ include "sallyport.testName" . }}
-  namespace: {{ .namespace }}
+  namespace: {{ .namespace | quote }}
   labels:
     {{- include "sallyport.testLabel" . | nindent 4 }}
     # A mesh's sidecar would answer in the name of whoever is asked.

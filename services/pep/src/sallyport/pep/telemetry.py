@@ -140,7 +140,9 @@ class _Readiness(Collector):
         reasons = self._not_ready()
         yield GaugeMetricFamily("sallyport_ready", "1: calls are served", int(not reasons))
         yield GaugeMetricFamily(
-            "sallyport_audit_writable", "0: nothing can be recorded, so every call is refused", int("audit" not in reasons)
+            "sallyport_audit_writable",
+            "0: nothing can be recorded, so every call is refused",
+            int("audit" not in reasons),
         )
 
 
