@@ -69,13 +69,13 @@ class Place:
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         return keys.Authority(key, x509.load_pem_x509_certificate((self.directory / "ca/ca.crt").read_bytes()))
 
-    def orchestrator(self, namespace: str) -> None:
+    def identify(self, namespace: str, name: str) -> None:
         """The Secret `identity` of a namespace: who calls from there, and alice's token."""
-        self.cluster.apply(place.secret(namespace, "identity", self.identity(namespace)))
+        self.cluster.apply(place.secret(namespace, "identity", self.identity(name)))
 
-    def identity(self, namespace: str) -> dict[str, bytes]:
-        name = x509.UniformResourceIdentifier(f"{place.DOMAIN}/{namespace}")
-        pair = self.authority().issue(namespace, [name], keys.CLIENT)
+    def identity(self, called: str) -> dict[str, bytes]:
+        name = x509.UniformResourceIdentifier(f"{place.DOMAIN}/{called}")
+        pair = self.authority().issue(called, [name], keys.CLIENT)
         ca, token = (self.directory / "ca/ca.crt").read_bytes(), (self.directory / "test.token").read_bytes().strip()
         return {"tls.crt": pair.public, "tls.key": pair.private, "ca.crt": ca, "token": token}
 
@@ -110,7 +110,7 @@ def ground(cluster: Cluster, outside: None, tmp_path_factory: pytest.TempPathFac
     made = Place(cluster, directory, values)
     kube.kubectl("apply", "--server-side", "-f", str(directory / "manifests.yaml"))
     for namespace in place.AGENTS:
-        made.orchestrator(namespace)
+        made.identify(namespace, namespace)
     _database(cluster)
     _bystanders(cluster)
     yield made

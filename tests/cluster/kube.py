@@ -106,7 +106,7 @@ class Cluster:
 
     def logs(self, namespace: str, pod: str, container: str | None = None) -> str:
         options = {"container": container} if container else {}
-        return str(self.core.read_namespaced_pod_log(pod, namespace, **options))
+        return str(self.core.read_namespaced_pod_log(pod, namespace, **options) or "")
 
     def ready(self, namespace: str, selector: str, count: int, seconds: float = 120) -> Sequence[Any]:
         """Wait until exactly `count` pods are there, and all are ready."""
@@ -125,9 +125,9 @@ def is_ready(pod: Any) -> bool:
 
 
 def container(pod: Any, name: str) -> Any:
-    """The status of a container, a sidecar too."""
+    """The status of a container, a sidecar too; LookupError before there is one."""
     both = [*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())]
-    return next(status for status in both if status.name == name)
+    return {status.name: status for status in both}[name]
 
 
 def until(what: str, check: Callable[[], T | None], seconds: float = 60) -> T:
@@ -136,7 +136,7 @@ def until(what: str, check: Callable[[], T | None], seconds: float = 60) -> T:
     while time.monotonic() < deadline:
         try:
             found = check()
-        except (ApiException, OSError) as error:
+        except (ApiException, LookupError, OSError) as error:
             found, last = None, f": {error}"
         if found:
             return found

@@ -116,6 +116,7 @@ def values() -> dict[str, Any]:
     return {
         "profile": "production",
         "replicas": 3,
+        "listenAddress": "[::]",  # both families, where the cluster has both
         "images": {"registry": ""}
         | {
             part: {"repository": image(part).rpartition(":")[0], "tag": os.environ["IMAGE_TAG"]}

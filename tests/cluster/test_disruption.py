@@ -123,7 +123,7 @@ def evict(gate: Place, node: str) -> None:
 def test_a_rolling_upgrade_fails_no_call(gate: Place) -> None:
     before = {pod.metadata.uid for pod in gate.cluster.pods(place.GATE, place.SELECTOR)}
     with both(gate) as loads:
-        gate.install("--set", "podAnnotations.example=changed")
+        gate.install("--set", "pdp.socket=true")  # from localhost TCP to a Unix socket
         pods = gate.cluster.ready(place.GATE, place.SELECTOR, 3)
         assert not before & {pod.metadata.uid for pod in pods}
         for each in loads:

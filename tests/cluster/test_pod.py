@@ -79,7 +79,7 @@ def test_the_pep_can_write_neither_the_pdps_records_nor_the_hop_key(gate: Place)
 def test_k6_there_is_no_shell(gate: Place, name: str, shell: str) -> None:
     ran = gate.cluster.exec(place.GATE, pods(gate)[0].metadata.name, shell, "-c", "true", container=name)
     assert ran.code != 0
-    assert "exec failed" in ran.out or "no such file" in ran.out, ran.out
+    assert "failed to exec in container" in ran.out or "no such file" in ran.out, ran.out
 
 
 @BOTH

@@ -28,13 +28,13 @@ PATIENCE = 90  # seconds in which every replica has a change
 @contextmanager
 def policy(gate: Place, name: str, text: str) -> Iterator[None]:
     """One more policy, as `kubectl apply` of a changed ConfigMap adds it; afterwards it is gone again."""
+    before = kube.until("one revision", lambda: _agreed(gate))
     _patch(gate, {name: text})
     try:
         yield
     finally:
         _patch(gate, {name: None})
-        before = kube.until("one revision", lambda: _agreed(gate), PATIENCE)
-        assert before
+        kube.until("the set of before everywhere", lambda: _agreed(gate) == before, PATIENCE)
 
 
 def _patch(gate: Place, data: dict[str, str | None]) -> None:
@@ -49,6 +49,12 @@ def _agreed(gate: Place, other_than: str = "") -> str:
     """The revision that all replicas have, or "" while they differ, or have the one that they shall leave."""
     found = {revision(gate.cluster, pod) for pod in names(gate)}
     return found.pop() if len(found) == 1 and other_than not in found else ""
+
+
+def told(gate: Place, pod: str) -> str:
+    """What the PDP's own record says of policy sets."""
+    show = ("/app/bin/python3.13", "-I", "-m", "sallyport.audit", "show", "/var/lib/sallyport/audit")
+    return gate.cluster.exec(place.GATE, pod, *show, "--kind", "policy", "--format", "json", container="pdp").out
 
 
 def _refuses(gate: Place, pod: str) -> bool:
@@ -69,6 +75,7 @@ def test_k5_a_change_is_in_force_in_every_replica_without_a_failed_call_or_a_res
             after = kube.until("another revision everywhere", lambda: _agreed(gate, before), PATIENCE)
             kube.until("denials", lambda: calls.counts()["denied"] >= 20)
             assert after != before
+            assert all(after in told(gate, pod) for pod in names(gate))
         calls.more()
         assert _agreed(gate) == before  # the same bytes are the same revision
         assert calls.bad() == []

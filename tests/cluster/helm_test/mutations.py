@@ -15,6 +15,12 @@ Break = Callable[[Release], AbstractContextManager[None]]
 _ANYBODY: dict[str, Any] = {"namespaceSelector": {}}
 _FLOOR, _DNS = "sallyport-floor-default-deny", "sallyport-floor-dns"
 _POLICY = "networkpolicy"
+_RESOURCES = {"database_query": "Table::orders", "list_files": "Folder::."}
+_TEST = """\
+principals: {{alice: {{user: alice, agent: coding-bot, org: acme, roles: [user]}}}}
+resources: {{it: {{resource: "{resource}"}}}}
+tests: [{{name: as it is now, principal: alice, action: {tool}, resource: it, expect: {expect}}}]
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +102,20 @@ def _floor(name: str, **fields: Any) -> Break:
     return lambda release: _changed(release, _POLICY, name, "spec", lambda spec: {**spec, **fields})
 
 
-def _policies(text: str) -> Break:
-    """These instead of all that the operators wrote."""
+def _policies(text: str, expect: str) -> Break:
+    """These instead of all that the operators wrote, with a test that passes: production asks for one."""
 
-    def change(data: dict[str, str]) -> dict[str, str]:
-        schema = {name: content for name, content in data.items() if name.endswith(".cedarschema")}
-        return {**schema, "instead.cedar": text}
+    def breaks(release: Release) -> AbstractContextManager[None]:
+        tool = release.values["tools"][0]
+        test = _TEST.format(tool=tool, resource=_RESOURCES[tool], expect=expect)
 
-    return lambda release: _changed(release, "configmap", f"{release.fullname}-policies", "data", change)
+        def change(data: dict[str, str]) -> dict[str, str]:
+            schema = {name: content for name, content in data.items() if name.endswith(".cedarschema")}
+            return {**schema, "instead.cedar": text, "instead.test.yaml": test}
+
+        return _changed(release, "configmap", f"{release.fullname}-policies", "data", change)
+
+    return breaks
 
 
 def _peer(release: Release, **changed: Any) -> dict[str, Any]:
@@ -246,14 +258,14 @@ MUTATIONS = (
         "the policies permit everything",
         "orchestrator",
         r"the call that must be denied .* got HTTP 200",
-        _policies('@id("all")\npermit(principal, action, resource);\n'),
+        _policies('@id("all")\npermit(principal, action, resource);\n', "permit"),
         later=True,
     ),
     Mutation(
         "the policies permit nothing",
         "orchestrator",
         r"the call that must be permitted .* got HTTP 200 .*-32010",
-        _policies('@id("none")\nforbid(principal, action, resource);\n'),
+        _policies('@id("none")\nforbid(principal, action, resource);\n', "deny"),
         later=True,
     ),
 )
