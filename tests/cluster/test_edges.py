@@ -49,7 +49,7 @@ def destinations(gate: Place) -> dict[str, str]:
     """What a row shows -> the address."""
     found = {"the gate's Service": SERVICE}
     for pod in gate.cluster.pods(place.GATE, place.SELECTOR):
-        for each in pod.status.pod_i_ps:
+        for each in pod.status.pod_ips:
             address = f"[{each.ip}]" if ":" in each.ip else each.ip
             found |= {
                 f"{pod.metadata.name} {address}:{port}": f"{address}:{port}" for port in (7351, 7352, 7353, 8443, 8444)
