@@ -7,7 +7,8 @@ BIN := .venv/bin
 DISTRIBUTIONS := proto services/runtime services/audit services/pdp services/pep services/cli
 WORKERS ?= 2
 IMAGE_PREFIX ?= sallyport
-IMAGE_TAG ?= $(shell git rev-parse --short=12 HEAD)
+# An image of a changed tree must not pass for the commit's.
+IMAGE_TAG ?= $(shell git rev-parse --short=12 HEAD)$(if $(shell git status --porcelain -- Dockerfile.pep Dockerfile.pdp .dockerignore LICENSE proto services deploy/images),-modified)
 
 ##@ Start here
 help: ## this list

@@ -80,7 +80,11 @@ REQUIREMENTS = (
     _p(4, "properties: audit, two-sided", "A record removed on either side of the gate is reported."),
     _p(5, "Cedar's integration tests", "The engine room decides as Cedar does, and denies where Cedar skips."),
     _p(6, "notes on slicing", "A sliced, trimmed question gets the whole set's decision, reasons and errors."),
-    _k(1, "zero-trust.md 5.2", "Without a listed orchestrator's certificate not a byte of an answer comes back."),
+    _k(
+        1,
+        "zero-trust.md 5.2",
+        "Without a certificate of the client CA not a byte comes back; with one that isn't listed nothing is called.",
+    ),
     _k(2, "zero-trust.md 5.2", "Of all sources, destinations and ports exactly the listed edges exist."),
     _k(3, "peers.md 5", "helm test is red when any closed door is open, and proves first that its probes can connect."),
     _k(4, "design 4", "No upgrade, rollback or reinstall changes the policies that operators have set."),

@@ -12,8 +12,11 @@ context=(Dockerfile.pep Dockerfile.pdp .dockerignore LICENSE proto services depl
 version=${VERSION:-$(sed -n 's/^version = "\(.*\)"$/\1/p' services/pep/pyproject.toml)}
 revision=unknown created=1980-01-01T00:00:00Z tag=$version
 if git rev-parse --verify --quiet HEAD >/dev/null; then
-  # An image of a changed tree must not pass for the commit's.
-  modified=$([ -z "$(git status --porcelain -- "${context[@]}")" ] || echo -modified)
+  # An image of a changed tree must not pass for the commit's. What git ignores is a change, too, but for what installing
+  # and running leave behind, which .dockerignore keeps out.
+  changes=$(git status --porcelain --ignored --untracked-files=all -- "${context[@]}")
+  changes=$(sed -E '/^!! .*(__pycache__|\.egg-info)\//d' <<<"$changes")
+  modified=${changes:+-modified}
   revision=$(git rev-parse HEAD)$modified
   created=$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ)
   tag=$(git rev-parse --short=12 HEAD)$modified

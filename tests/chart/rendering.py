@@ -21,6 +21,7 @@ PROFILES: Final = ("minimal", "production", "everything")
 RELEASE: Final = "gate"
 NAMESPACE: Final = "gates"
 NAME: Final = "gate-sallyport"
+_ASK: Final = ["--dry-run=server", "--kubeconfig", os.devnull, "--kube-apiserver"]
 PARTS: Final = ("policies", "roles", "agents", "resources", "catalog")
 MADE: Final[Mapping[str, Any]] = {"policies": {"existing": dict.fromkeys(PARTS[:4], "")}}  # all five by the chart
 
@@ -146,9 +147,11 @@ def template(
     release: str = RELEASE,
     chart: Path = CHART,
     upgrade: bool = False,
+    cluster: str = "",
 ) -> subprocess.CompletedProcess[str]:
+    """Render; with `cluster`, the URL of an API server, `lookup` asks that one."""
     given = ("--values", CHART / "ci" / f"{profile}.yaml") if profile else ()
-    more = ("--is-upgrade",) if upgrade else ()
+    more = [*(["--is-upgrade"] if upgrade else []), *([*_ASK, cluster] if cluster else [])]
     return run("template", release, chart, "--namespace", NAMESPACE, *given, *more, values=values or {})
 
 

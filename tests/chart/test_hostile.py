@@ -87,7 +87,7 @@ def test_a_name_that_looks_like_another_type_stays_a_name(text: str) -> None:
         "issuers": [{**_COMPANY, "name": text, "jwks": {"secret": text, "key": text}}],
         "upstreams": [{**_CRM, "caSecret": text, "credentialSecret": text}],
         "files": {"claim": text},
-        "images": {"pullSecrets": [text], "pep": {"repository": "123", "tag": text}},
+        "images": {"pullSecrets": [text], "pep": {"repository": "123", "tag": f"{text}.1"}},
         "policies": {"existing": {"policies": text}, "operatorKeySecret": text},
         "podLabels": {"own": text},
         "podAnnotations": {"own": text},
@@ -132,9 +132,10 @@ def _untyped(value: Any, path: str = "") -> Iterator[str]:
             yield from _untyped(inner, f"{path}.{key}")
 
 
-def test_a_release_named_like_another_type_is_still_a_name() -> None:
+@pytest.mark.parametrize("profile", ["production", "everything"])
+def test_a_release_named_like_another_type_is_still_a_name(profile: str) -> None:
     for release in ("true", "null", "y"):
-        rendered = render("production", release=release)
+        rendered = render(profile, release=release)
         assert {path for each in rendered.everything for path in _untyped(each)} == set()
 
 

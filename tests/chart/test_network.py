@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -11,7 +13,18 @@ from hypothesis import strategies as st
 from sallyport.runtime import addresses, strict_yaml
 from tests.chart import edges
 from tests.chart.edges import Edge
-from tests.chart.rendering import NAME, PROFILES, RELEASE, Rendered, is_test, profile_values, render
+from tests.chart.rendering import (
+    NAME,
+    PROFILES,
+    RELEASE,
+    Object,
+    Rendered,
+    is_test,
+    parse,
+    profile_values,
+    render,
+    template,
+)
 
 _NETWORK_POSITION = {"app.kubernetes.io/instance": RELEASE, "sallyport.io/egress": "pep"}
 
@@ -68,6 +81,33 @@ def test_what_helm_test_opens_it_opens_for_its_own_pods(profile: str) -> None:
         assert chosen, policy["metadata"]["name"]
         assert rendered.gate.owner not in chosen
         assert selector["matchLabels"], policy["metadata"]["name"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_what_helm_test_opens_nobody_can_guess_the_label_of(profile: str) -> None:
+    one, other = render(profile), tuple(parse(template(profile).stdout))
+    assert set(_doors(one.everything)) == set(_doors(other)) == {"canary", "witness", "stranger", "bystander"}
+    for role, door in _doors(one.everything).items():
+        assert re.fullmatch(r"[a-z]+-[0-9a-f]{16}", door)
+        assert door != _doors(other)[role]
+    marks = [door.partition("-")[2] for door in _doors(one.everything).values()]
+    assert len(set(marks)) == len(marks)  # who sees the stranger's doesn't know the witness'
+
+
+def _doors(objects: Iterable[Object]) -> dict[str, str]:
+    """By role: the one label by which a policy of `helm test` selects."""
+    policies = [each for each in objects if each["kind"] == "NetworkPolicy" and is_test(each)]
+    selectors = [each["spec"]["podSelector"]["matchLabels"] for each in policies]
+    assert all(set(each) == {"sallyport.io/test-door"} for each in selectors)
+    return {door.partition("-")[0]: door for each in selectors for door in each.values()}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_whatever_helm_test_makes_can_be_found_by_one_label(profile: str) -> None:
+    rendered = render(profile)
+    for each in (each for each in rendered.everything if is_test(each)):
+        assert each["metadata"]["labels"]["sallyport.io/test"] == NAME, each["metadata"]["name"]
+    assert "sallyport.io/test" not in rendered.gate.labels
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from functools import cache
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.chart.live import cluster, living
 from tests.chart.rendering import CHART, NAME, PARTS, PROFILES, ROOT, parse, profile_values, template
+
+LEFT = "pods,deployments,services,configmaps,networkpolicies"
 
 # Helm shows no notes without a cluster: here they stand in a ConfigMap of a copy of the chart.
 _SHOWN = '{{ define "notes" }}%s{{ end }}\nkind: ConfigMap\nnotes: {{ include "notes" . | quote }}\n'
@@ -18,7 +22,8 @@ _SHOWN = '{{ define "notes" }}%s{{ end }}\nkind: ConfigMap\nnotes: {{ include "n
 @cache
 def _chart(folder: Path) -> Path:
     copy = Path(shutil.copytree(CHART, folder / "chart"))
-    shutil.rmtree(copy / "templates" / "tests")
+    for each in (copy / "templates" / "tests").glob("*.yaml"):
+        each.unlink()
     notes = copy / "templates" / "NOTES.txt"
     (copy / "templates" / "notes.yaml").write_text(_SHOWN % notes.read_text())
     notes.unlink()
@@ -30,8 +35,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("notes")
 
 
-def _notes(folder: Path, profile: str, values: dict[str, Any] | None = None) -> str:
-    done = template(profile, values, chart=_chart(folder))
+def _notes(folder: Path, profile: str, values: dict[str, Any] | None = None, **more: Any) -> str:
+    done = template(profile, values, chart=_chart(folder), **more)
     assert done.returncode == 0, done.stderr
     return next(str(each["notes"]) for each in parse(done.stdout) if "notes" in each)
 
@@ -99,3 +104,32 @@ def test_the_floor_that_the_notes_look_for_is_the_one_that_is_shipped() -> None:
     }
     assert shipped
     assert [name for name in shipped if f'"{name}"' not in text] == []
+
+
+def test_a_door_that_an_interrupted_test_left_open_is_told_of_with_what_shuts_it(folder: Path) -> None:
+    with cluster(living("NetworkPolicy", f"{NAME}-test-witness")) as url:
+        notes = _notes(folder, "production", upgrade=True, cluster=url)
+    assert f"DOORS OF AN INTERRUPTED `helm test` ARE OPEN: NetworkPolicy {NAME}-test-witness" in notes
+    assert (
+        f"for n in gates agents default; do\n#    kubectl -n $n delete {LEFT} -l sallyport.io/test={NAME}; done"
+        in notes
+    )
+    with cluster() as url:
+        assert "DOORS" not in _notes(folder, "production", upgrade=True, cluster=url)
+
+
+def _workload(**names: str) -> Any:
+    given = {part: names.get(part, f"{NAME}-{part}") for part in PARTS}
+    annotations = {"sallyport.io/policy-configmaps": json.dumps(given)}
+    return living("StatefulSet", NAME, spec={"template": {"metadata": {"annotations": annotations}}})
+
+
+def test_an_upgrade_to_other_policy_configmaps_warns_that_a_rollback_mounts_the_old_ones(folder: Path) -> None:
+    with cluster(_workload(roles="old-roles")) as url:
+        notes = _notes(folder, "production", upgrade=True, cluster=url)
+    assert f"#    roles: old-roles -> {NAME}-roles\n" in notes
+    assert "helm rollback` mounts the old ones again" in notes
+    assert "Empty or delete them" in notes
+    assert "policies:" not in notes  # what is the same isn't told
+    with cluster(_workload()) as url:
+        assert "->" not in _notes(folder, "production", upgrade=True, cluster=url)

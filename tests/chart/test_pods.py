@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.chart.live import cluster, living
 from tests.chart.pod_security import violations
-from tests.chart.rendering import NAME, PROFILES, Pod, profile_values, render
+from tests.chart.rendering import NAME, PROFILES, Pod, parse, profile_values, render, template
 
 
 def _set(spec: dict[str, Any], path: str, value: Any) -> None:
@@ -116,6 +117,35 @@ def test_probes_ask_for_the_process_to_restart_and_for_the_snapshot_to_serve(pro
 
 
 @pytest.mark.parametrize("profile", PROFILES)
+def test_a_slow_start_has_a_minute_or_more_before_it_is_given_up(profile: str) -> None:
+    probes = {each["name"]: each["startupProbe"] for each in render(profile).gate.containers}
+    given = {name: each["periodSeconds"] * each["failureThreshold"] for name, each in probes.items()}
+    assert {name for name, seconds in given.items() if seconds >= 60} == {"pep", "pdp"}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_replicas_spread_over_nodes_and_zones_and_start_even_where_they_cannot(profile: str) -> None:
+    rendered = render(profile)
+    selector = {"matchLabels": rendered.one("Service")["spec"]["selector"]}
+    assert rendered.gate.spec["topologySpreadConstraints"] == [
+        {"maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": selector}
+        for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+    ]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_pod_that_is_not_ready_is_still_found_for_its_metrics_and_not_for_calls(profile: str) -> None:
+    rendered = render(profile)
+    assert rendered.one("Service", f"{NAME}-pods")["spec"]["publishNotReadyAddresses"] is True
+    assert "publishNotReadyAddresses" not in rendered.one("Service")["spec"]
+
+
+def test_an_upgrade_of_a_deployment_adds_a_pod_before_it_takes_one_away() -> None:
+    strategy = render("minimal").one("Deployment")["spec"]["strategy"]
+    assert strategy == {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
 def test_ports_agree_between_containers_probes_services_policies_and_settings(profile: str) -> None:
     rendered = render(profile)
     gate = rendered.gate
@@ -165,12 +195,26 @@ def test_a_disruption_budget_leaves_somebody_and_lets_a_drain_end(profile: str) 
     assert bool(rendered.all("PodDisruptionBudget")) is (profile != "minimal")
 
 
+@pytest.mark.parametrize("profile", ["production", "everything"])
+def test_a_pod_that_serves_nobody_never_holds_up_a_drain(profile: str) -> None:
+    assert render(profile).one("PodDisruptionBudget")["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
 def test_an_autoscaler_owns_the_number_of_replicas() -> None:
     rendered = render("everything")
     scaler = rendered.one("HorizontalPodAutoscaler")["spec"]
-    assert "replicas" not in rendered.one("StatefulSet")["spec"]
+    assert rendered.one("StatefulSet")["spec"]["replicas"] == 3  # none would be one, for a while
     assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": NAME}
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (3, 12)
+
+
+@pytest.mark.parametrize(("profile", "replicas"), [("everything", 7), ("production", 3)])
+def test_an_upgrade_keeps_the_autoscalers_number_and_sets_its_own_without_one(profile: str, replicas: int) -> None:
+    with cluster(living("StatefulSet", NAME, spec={"replicas": 7})) as url:
+        done = template(profile, upgrade=True, cluster=url)
+    assert done.returncode == 0, done.stderr
+    (found,) = (each for each in parse(done.stdout) if each["kind"] == "StatefulSet")
+    assert found["spec"]["replicas"] == replicas
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -27,6 +27,10 @@ def _but(whole: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {key: value for key, value in changed.items() if value is not None}
 
 
+def _at(host: str) -> dict[str, Any]:
+    return {"upstreams": [_but(_UPSTREAM, url=f"https://{host}/mcp")]}
+
+
 def _to(cidr: str) -> dict[str, Any]:
     return {"upstreams": [_but(_UPSTREAM, network={"cidrs": [cidr]})]}
 
@@ -152,12 +156,46 @@ _UNSAFE: dict[str, tuple[dict[str, Any], str]] = {
     "loopback": (_to("127.0.0.1/32"), _NODE),
     "loopback by IPv6": (_to("::1/128"), _NODE),
     "loopback by IPv6, longer": (_to("0:0:0:0:0:0:0:1/128"), _NODE),
+    "multicast": (_to("224.0.0.1/32"), _NODE),
+    "the end of multicast": (_to("239.255.0.0/16"), _NODE),
+    "what nobody has": (_to("240.0.0.0/16"), _NODE),
+    "broadcast": (_to("255.255.255.255/32"), _NODE),
+    "this network": (_to("0.0.0.0/32"), _NODE),
+    "multicast by IPv6": (_to("ff02::1/128"), _NODE),
+    "IPv4 behind NAT64": (_to("64:ff9b::a9fe:a9fe/128"), _NODE),
+    "IPv4 behind a NAT64 of one's own": (_to("64:ff9b:1::/48"), _NODE),
+    "IPv4 behind 6to4": (_to("2002:a9fe:a9fe::/48"), _NODE),
+    "IPv4 behind Teredo": (_to("2001::a9fe:a9fe/128"), _NODE),
+    "IPv4 as IPv6 once was": (_to("::a9fe:a9fe/128"), _NODE),
+    "a third": (_to("192.0.0.192/32"), _NODE),
+    "a cloud's metadata service among others": (_to("168.63.129.0/24"), _NODE),
+    "a cloud's metadata service by a longer mask": (_to("100.100.100.201/31"), _NODE),
+    "a whole /16 with one in it": (_to("192.0.2.1/16"), _NODE),
+    "a url of the metadata service": (_at("169.254.169.254"), 'crm: the url\'s host "169.254.169.254" is'),
+    "a url of a cloud's metadata service": (_at("168.63.129.16"), 'the url\'s host "168.63.129.16" is'),
+    "a url of the node's own": (_at("127.0.0.2"), 'the url\'s host "127.0.0.2" is'),
+    "a url of the pod's own": (_at("localhost"), 'the url\'s host "localhost" is'),
+    "a url that ends there": (_at("a.localhost"), 'the url\'s host "a.localhost" is'),
+    "a url of a metadata service's name": (_at("metadata.google.internal"), 'host "metadata.google.internal" is'),
+    "a url of the pod's own by IPv6": (_at("[::1]:8443"), 'the url\'s host "::1" is'),
+    "a url of the pod's own, in full": (_at("[0000:0:0:0:0:0:0:0001]"), 'host "0000:0:0:0:0:0:0:0001" is'),
+    "a url behind NAT64": (_at("[0064:ff9b::a9fe:a9fe]"), 'the url\'s host "0064:ff9b::a9fe:a9fe" is'),
+    "a url of an address as one number": (_at("2852039166"), 'host "2852039166" is a number'),
+    "a url of an address in octal": (_at("0177.0.0.1"), 'host "0177.0.0.1" is a number'),
+    "a url of an address in hexadecimal": (_at("0x7f.1"), 'host "0x7f.1" is a number'),
+    "a database of the pod's own": ({"database": {"url": "postgresql://me@127.0.0.1/app"}}, "database: the url's host"),
+    "traces to the pod's own": (
+        {"logging": {"otlpEndpoint": "http://localhost:4318", "network": {"cidrs": ["192.0.2.7/32"]}}},
+        "logging: the url's host",
+    ),
     "traces to the internet": (
         {"logging": {"otlpEndpoint": "https://o.example.org:4317", "network": {"cidrs": ["0.0.0.0/0"]}}},
         f'logging: network "0.0.0.0/0" is wider than /16: {_WIDE}',
     ),
     "a floating tag": ({"images": {"pep": {"tag": "latest"}}}, 'images.pep.tag is "latest"'),
     "a branch for a tag": ({"images": {"pdp": {"tag": "Main"}}}, 'images.pdp.tag is "Main"'),
+    "a channel for a tag": ({"images": {"pdp": {"tag": "stable"}}}, 'images.pdp.tag is "stable"'),
+    "a commit that moves": ({"images": {"pep": {"tag": "HEAD"}}}, 'images.pep.tag is "HEAD"'),
     "root": ({"runAsUser": 0}, "runAsUser is root: nothing here needs it"),
     "no tools": ({"tools": [], "policies": _IGNORE}, "tools is empty"),
     "a tool that nobody knows": (
@@ -215,12 +253,53 @@ _UNSAFE: dict[str, tuple[dict[str, Any], str]] = {
         {"policies": {"existing": {"roles": "gate-sallyport-catalog"}}},
         'policies.existing: the ConfigMap "gate-sallyport-catalog" is given for two parts',
     ),
+    "the settings for the operators": (
+        {"policies": {"existing": {"policies": "gate-sallyport-settings"}}},
+        'policies.existing: the ConfigMap "gate-sallyport-settings" is the gate\'s own',
+    ),
+    "the token keys for the operators": (
+        {"policies": {"existing": {"agents": "gate-sallyport-issuers"}}},
+        'policies.existing: the ConfigMap "gate-sallyport-issuers" is the gate\'s own',
+    ),
+    "an issuer's keys for the operators": (
+        {"policies": {"existing": {"resources": "company-jwks"}}},
+        'policies.existing: the ConfigMap "company-jwks" is the gate\'s own',
+    ),
+    "the record as the files of tools": (
+        {"files": {"claim": "audit-gate-sallyport-12"}},
+        'files.claim is "audit-gate-sallyport-12", the record of a pod',
+    ),
+    "Kubernetes' own may change policies": (
+        {"policies": {"operators": [{"kind": "Group", "name": "system:masters"}]}},
+        'policies.operators names "system:masters"',
+    ),
+    "all accounts of a namespace may change policies": (
+        {"policies": {"operators": [{"kind": "Group", "name": "system:serviceaccounts:ci"}]}},
+        'policies.operators names "system:serviceaccounts:ci"',
+    ),
+    "a caller by a label of the gate's": (
+        {
+            "orchestrators": [
+                _but(_PLANNER, **{"from": {"namespace": "a", "podLabels": {"sallyport.io/egress": "pep"}}})
+            ]
+        },
+        'orchestrator "planner": from.podLabels: "sallyport.io/egress" is the chart\'s own',
+    ),
     "everybody may change policies": (
         {"policies": {"operators": [{"kind": "Group", "name": "system:authenticated"}]}},
         'policies.operators names "system:authenticated": anybody could change the policies',
     ),
     "a label that Services select": ({"podLabels": {"app.kubernetes.io/component": "other"}}, "podLabels:"),
     "a label that policies select": ({"podLabels": {"sallyport.io/egress": "none"}}, "podLabels:"),
+    "an annotation that takes AppArmor off": (
+        {"podAnnotations": {"container.apparmor.security.beta.kubernetes.io/pep": "unconfined"}},
+        "podAnnotations:",
+    ),
+    "an annotation that takes seccomp off": (
+        {"podAnnotations": {"seccomp.security.alpha.kubernetes.io/pod": "unconfined"}},
+        "podAnnotations:",
+    ),
+    "a label of that kind": ({"podLabels": {"seccomp.security.alpha.kubernetes.io/pod": "unconfined"}}, "podLabels:"),
     "an annotation that the commands read": (
         {"podAnnotations": {"sallyport.io/policy-configmaps": "{}"}},
         "podAnnotations:",
@@ -260,7 +339,7 @@ def test_the_chart_alone_installs_nothing_and_says_what_is_missing() -> None:
         assert f"- {key}" in said, said
 
 
-@pytest.mark.parametrize("release", ["1gate", "gate.one"])
+@pytest.mark.parametrize("release", ["123", "1gate", "gate.one"])
 def test_a_release_whose_services_name_would_be_refused_is_refused(release: str) -> None:
     assert f'the release\'s name is "{release}"' in refusal("minimal", {}, release=release)
 
@@ -275,3 +354,12 @@ def test_a_whole_namespace_may_not_scrape() -> None:
 
 def test_a_trial_may_do_what_loses_only_its_own_records() -> None:
     assert render("minimal", {"replicas": 1, "podDisruptionBudget": {"enabled": True}}).all("PodDisruptionBudget")
+
+
+@pytest.mark.parametrize("cidr", ["168.63.129.17/32", "100.100.0.1/32", "192.0.2.7/32", "10.1.0.0/16", "2001:db8::/48"])
+def test_what_is_only_near_a_metadata_service_may_be_named(cidr: str) -> None:
+    assert f'cidr: "{cidr}"' in render("minimal", _to(cidr)).text
+
+
+def test_a_digest_makes_any_tag_good() -> None:
+    assert render("minimal", {"images": {"pep": {"tag": "stable", "digest": f"sha256:{'1' * 64}"}}}).all("Deployment")

@@ -96,7 +96,7 @@ def test_no_object_takes_keys_that_it_does_not_name() -> None:
 
 
 _SIDES = (("resources", "pep"), ("resources", "pdp"))
-_OPTIONAL = {*_SIDES, *((*side, kind) for side in _SIDES for kind in ("requests", "limits"))}
+_OPTIONAL = {*_SIDES, *((*side, "requests") for side in _SIDES)}
 
 
 def test_a_value_that_has_a_default_cannot_be_taken_away_from_the_templates() -> None:
@@ -154,6 +154,16 @@ def test_each_profile_is_valid_and_each_key_of_it_is_described(profile: str) -> 
         ({"runAsUser": -1}, "/runAsUser"),
         ({"tls": None}, "missing property 'tls'"),
         ({"audit": {"persistence": {"size": None}}}, "missing property 'size'"),
+        ({"resources": {"pdp": {"limits": None}}}, "missing property 'limits'"),
+        ({"resources": {"pep": {"limits": {"cpu": 1, "memory": None}}}}, "missing property 'memory'"),
+        (
+            {
+                "upstreams": [
+                    {"name": "a", "url": "https://a", "network": {"cidrs": [f"10.0.0.{host}/32" for host in range(65)]}}
+                ]
+            },
+            "/upstreams/0/network/cidrs",
+        ),
         ({"images": {"pep": {"digest": "sha256:123"}}}, "/images/pep/digest"),
         ({"images": {"pep": {"repository": "sallyport/pep:latest"}}}, "/images/pep/repository"),
         ({"images": {"registry": "https://registry.example.org"}}, "/images/registry"),
@@ -169,6 +179,33 @@ def test_a_key_or_a_value_of_another_kind_is_refused_by_its_place(values: dict[s
     said = refusal("minimal", values)
     assert "values don't meet the specifications of the schema" in said
     assert where in said.replace("additional properties ", ""), said
+
+
+_PORTS = {
+    "/properties/images/properties/registry": "registry.example.org:{}",
+    "/definitions/image/properties/repository": "registry.example.org:{}/sallyport/pep",
+    "/properties/resource": "https://gate.example.org:{}/mcp",
+    "/properties/alsoKnownAs/items": "https://gate.example.org:{}/mcp",
+    "/properties/issuers/items/properties/issuer": "https://id.example.org:{}/a:b",
+    "/properties/upstreams/items/properties/url": "https://[2001:db8::1]:{}/mcp",
+    "/properties/database/properties/url": "postgresql://me@db.example.org:{}/app",
+    "/properties/logging/properties/otlpEndpoint": "http://collector.example.org:{}",
+    "/properties/tests/properties/outside/items": "1.1.1.1:{}",
+}
+
+
+@pytest.mark.parametrize("path", _PORTS)
+def test_a_port_is_one_that_exists(path: str) -> None:
+    validator = jsonschema_rs.validator_for(dict(_subschemas(_SCHEMA))[path])
+    taken = [port for port in range(100_000) if validator.is_valid(_PORTS[path].format(port))]
+    assert taken == list(range(1, 65536))
+    assert not validator.is_valid(_PORTS[path].format("080"))
+
+
+def test_every_pattern_with_a_port_is_tried() -> None:
+    withs = {path for path, schema in _subschemas(_SCHEMA) if "6553" in str(schema.get("pattern"))}
+    assert withs == set(_PORTS)
+    assert not re.search(r":\[[01]-9\](\[0-9\])?\{[01],[45]\}", (CHART / "values.schema.json").read_text())
 
 
 def test_as_part_of_another_chart_the_values_that_helm_adds_are_taken() -> None:

@@ -11,17 +11,15 @@ from tests.cluster.conftest import Place
 # 0 is whole; a live stream's unsigned last second is a warning. Every stream of an ended process is closed or accounted for.
 _VERIFY = """
 import subprocess, sys
-python = "/app/bin/python3.13"
-codes = []
-for service in ("pep", "pdp"):
-    ran = subprocess.run([python, "-I", "-m", "sallyport.audit", "verify", f"/record/{service}", "--keys", "/keys"])
-    codes.append(ran.returncode)
-sys.exit(max(codes))
+audit = ["/app/bin/python3.13", "-I", "-m", "sallyport.audit"]
+asked = [["verify", f"/record/{service}", "--keys", "/keys"] for service in ("pep", "pdp")]
+asked.append(["reconcile", "/record/pep", "/record/pdp", "--keys", "/keys"])
+sys.exit(max(subprocess.run([*audit, *each]).returncode for each in asked))
 """
 
 
 def verify(gate: Place) -> None:
-    """AssertionError with the verifier's own words unless every replica's record is whole."""
+    """AssertionError with the verifier's own words unless every record is whole, and both witnesses tell the same."""
     public = {f"{name}.pub": (gate.directory / "audit-keys" / f"{name}.pub").read_bytes() for name in ("pep", "pdp")}
     gate.cluster.apply(place.secret(place.GATE, "audit-public-keys", public))
     for claim in claims(gate):

@@ -108,6 +108,30 @@ def test_k1_without_a_certificate_of_the_ca_no_byte_comes_back(gate: Place, cert
     assert said == answer
 
 
+# The status of a list of tools, asked as the identity in /identity with alice's token.
+ASK = """
+import http.client, json, pathlib, ssl, sys
+identity = pathlib.Path("/identity")
+context = ssl.create_default_context(cafile=identity / "ca.crt")
+context.load_cert_chain(identity / "tls.crt", identity / "tls.key")
+there = http.client.HTTPSConnection(sys.argv[1], int(sys.argv[2]), timeout=10, context=context)
+token = (identity / "token").read_text().strip()
+told = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+there.request("POST", "/mcp", json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}), told)
+print(there.getresponse().status)
+"""
+
+
+@pytest.mark.parametrize(("called", "answer"), [(place.AGENTS[0], "200"), ("prometheus", "401"), ("nobody", "401")])
+def test_k1_a_certificate_of_the_ca_that_is_not_an_orchestrators_calls_nothing(
+    gate: Place, called: str, answer: str
+) -> None:
+    gate.cluster.apply(place.secret(place.AGENTS[0], f"identity-{called}", gate.identity(called)))
+    host, _, port = SERVICE.rpartition(":")
+    said = once.run(gate.cluster, place.AGENTS[0], place.ORCHESTRATOR, ASK, host, port, secret=f"identity-{called}")
+    assert said == answer
+
+
 # Status and the names of the metrics that came back, over TLS with the certificate in /identity or without one.
 SCRAPE = """
 import http.client, ssl, sys

@@ -103,11 +103,15 @@ def test_an_upgrade_from_the_previous_commits_chart_and_back_fails_no_call(gate:
             assert each.bad() == []
 
 
+def _git(*arguments: str) -> bytes:
+    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True).stdout
+
+
 def previous_chart(directory: Path) -> Path:
-    """As the commit before this one has it."""
-    packed = subprocess.run(
-        ["git", "archive", "HEAD~1", "deploy/helm/sallyport"], cwd=ROOT, check=True, capture_output=True
-    ).stdout
+    """As it was before the last commit that changed it."""
+    place_of_it = "deploy/helm/sallyport"
+    changed = _git("log", "-1", "--format=%H", "--", place_of_it).decode().strip()
+    packed = _git("archive", f"{changed}~1", place_of_it)
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         archive.extractall(directory, filter="data")
     return directory / "deploy" / "helm" / "sallyport"

@@ -70,7 +70,7 @@ def started(gate: Place) -> list[Any]:
 
 def test_k5_a_change_is_in_force_in_every_replica_without_a_failed_call_or_a_restart(gate: Place) -> None:
     before, pods = kube.until("one revision", lambda: _agreed(gate)), started(gate)
-    with load(gate.cluster, place.AGENTS[0], SEVEN) as calls:
+    with load(gate.cluster, place.AGENTS[0], SEVEN, expect=("permitted", "denied")) as calls:
         with policy(gate, "no_seven.cedar", NO_SEVEN):
             after = kube.until("another revision everywhere", lambda: _agreed(gate, before), PATIENCE)
             kube.until("denials", lambda: calls.counts()["denied"] >= 20)

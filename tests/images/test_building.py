@@ -25,6 +25,9 @@ _DECOYS: Final = (
     *("services/pdp/src/sallyport/pdp/.env", "services/pdp/src/sallyport/pdp/set.json", "proto/src/.git/config"),
     *("services/audit/src/sallyport_audit.egg-info/PKG-INFO", "deploy/images/id_ed25519", "deploy/helm/values.yaml"),
     *("services/runtime/src/sallyport/runtime/__pycache__/tls.cpython-313.pyc", "services/cli/requirements.txt"),
+    *("services/pdp/src/sallyport/pdp/core", "services/pep/src/sallyport/pep/audit/id_ed25519", "proto/src/id_rsa"),
+    *("services/pdp/src/sallyport/pdp/build/leak.py", "services/pep/src/sallyport/pep/__pycache__/leak.py"),
+    *("services/audit/src/sallyport_audit.egg-info/leak.py", "services/pdp/build/lib/sallyport/pdp/leak.py"),
 )
 _ALLOWED: Final = re.compile(
     r"LICENSE|(proto|services/(runtime|audit|pdp|pep))/(pyproject\.toml|src/sallyport/.*(\.py|/py\.typed))"
@@ -42,7 +45,7 @@ def test_a_build_sees_the_sources_and_no_key_no_test_and_no_history(images: dict
     engine.docker("build", "--quiet", "--file", str(tmp_path / "Dockerfile"), "--output", str(out), str(tree))
     seen = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     assert {"services/pep/src/sallyport/pep/__main__.py", "proto/src/sallyport/contract/seal.py"} <= seen
-    assert not {name for name in seen if not _ALLOWED.fullmatch(name)}
+    assert not {name for name in seen if not _ALLOWED.fullmatch(name) or name in _DECOYS}
 
 
 @pytest.mark.timeout(900)  # a whole build without a cache

@@ -55,10 +55,12 @@ class Pair:
 class Authority:
     """Issues certificates; P-256 unless `rsa_bits` says otherwise. Times are days from now."""
 
-    def __init__(self, name: str = "Test CA", key: PrivateKey | None = None) -> None:
+    def __init__(
+        self, name: str = "Test CA", key: PrivateKey | None = None, *, begins: float = -1, ends: float = 30
+    ) -> None:
         key = key or ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = _builder(subject, subject, key, -1, 30)
+        builder = _builder(subject, subject, key, begins, ends)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         builder = builder.add_extension(_usage(ca=True), critical=True)
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -71,7 +73,7 @@ class Authority:
     def server(
         self, dns: tuple[str, ...] = ("localhost",), ips: tuple[str, ...] = ("127.0.0.1", "::1"), **how: object
     ) -> Pair:
-        return self.issue("server", dns=dns, ips=ips, usage=SERVER_AUTH, **how)  # type: ignore[arg-type]
+        return self.issue("server", dns=dns, ips=ips, **{"usage": SERVER_AUTH, **how})  # type: ignore[arg-type]
 
     def client(self, spiffe: str = "spiffe://test/orchestrator", dns: tuple[str, ...] = (), **how: object) -> Pair:
         return self.issue("client", dns=dns, uris=(spiffe,) if spiffe else (), **how)  # type: ignore[arg-type]
@@ -83,7 +85,7 @@ class Authority:
         dns: tuple[str, ...] = (),
         ips: tuple[str, ...] = (),
         uris: tuple[str, ...] = (),
-        usage: x509.ObjectIdentifier = CLIENT_AUTH,
+        usage: x509.ObjectIdentifier | None = CLIENT_AUTH,
         begins: float = -1,
         ends: float = 1,
         rsa_bits: int | None = None,
@@ -94,7 +96,8 @@ class Authority:
         builder = _builder(subject, self.pair.certificate.subject, key, begins, ends)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_usage(ca=False), critical=True)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        if usage is not None:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         ours = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.pair.key.public_key())
         builder = builder.add_extension(ours, critical=False)
         names: list[x509.GeneralName] = [x509.DNSName(n) for n in dns]

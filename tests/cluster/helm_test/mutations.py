@@ -133,6 +133,24 @@ def _from(**changed: Any) -> Break:
 
 MUTATIONS = (
     Mutation(
+        "a door that must be open is shut, so that closed ones prove nothing",
+        "neighbour",
+        r"what must answer: not within",
+        lambda release: _deleted(release, _DNS),
+    ),
+    Mutation(
+        "what is listed can't be reached from the PEP's position",
+        "egress",
+        r"what must answer: not within",
+        lambda release: _deleted(release, f"{release.fullname}-egress"),
+    ),
+    Mutation(
+        "the kubelet of the node may be asked",
+        "egress",
+        r"OPEN: \S+:10250 .* answers and must not",
+        _egress({"ports": [{"port": 10250, "protocol": "TCP"}]}),
+    ),
+    Mutation(
         "the floor lets everything out",
         "neighbour",
         r"OPEN: kubernetes\.default\.svc:443 .* answers and must not",
@@ -227,8 +245,8 @@ MUTATIONS = (
     Mutation(
         "the PEP may go to one more network",
         "egress",
-        r"OPEN: [\d.]+:\d+ \(outside\) answers and must not",
-        lambda release: _egress({"to": [{"ipBlock": {"cidr": f"{release.outside}/32"}}]})(release),
+        r"OPEN: \S+:\d+ \(outside\) answers and must not",
+        lambda release: _egress({"to": [{"ipBlock": {"cidr": release.outside}}]})(release),
     ),
     Mutation(
         "the PEP may go to any pod of its namespace",

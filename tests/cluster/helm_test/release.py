@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 import re
 from dataclasses import dataclass
@@ -48,8 +49,9 @@ class Release:
 
     @property
     def outside(self) -> str:
-        """The last of the outside servers, which is to be given by address."""
-        return str(self.values["tests"]["outside"][-1]).rpartition(":")[0]
+        """The last of the outside servers, which is to be given by address, as a network of its own."""
+        address = ipaddress.ip_address(str(self.values["tests"]["outside"][-1]).rpartition(":")[0].strip("[]"))
+        return str(ipaddress.ip_network(address))
 
     def where(self, role: str) -> str:
         elsewhere = {

@@ -65,7 +65,7 @@ def test_an_expired_certificate_is_a_warning_and_a_date_in_the_metrics(mount: mo
     assert not Renewal(own, (), Metrics("1")).warnings()
     late = Renewal(own, (), metrics, lambda: now + 60 * DAY).warnings()["certificate"]
     assert "tls.crt: expired on" in late
-    assert "a client CA expired on" in late
+    assert "client CA 'Test CA' expired on" in late
     ca_ends = authority().pair.certificate.not_valid_after_utc.timestamp()
     for use, ends in (("server", own.value.ends), ("client_ca", ca_ends)):
         assert value(metrics, "certificate_not_after_timestamp_seconds", use=use) == ends

@@ -11,8 +11,9 @@ from sallyport.runtime import addresses
 
 @pytest.mark.parametrize(
     "entry",
-    ["db:5432", "db.prod.svc.cluster.local:5432", "_a.b-c:1", "10.0.0.7:65535", "[2001:db8::7]:443", "127.0.0.1:4317"],
-)
+    ["db:5432", "db.prod.svc.cluster.local:5432", "_a.b-c:1", "10.0.0.7:65535", "[2001:db8::7]:443", "127.0.0.1:4317",
+     "[::1]:4317", "[fd00:ec2::253]:5432", "168.63.129.17:1", "64.255.155.1:1", "[2001:4860::8]:443"],
+)  # fmt: skip
 def test_a_destination_is_one_host_and_one_port(entry: str) -> None:
     assert addresses.destination(entry) == entry
 
@@ -49,6 +50,25 @@ def test_a_destination_is_one_host_and_one_port(entry: str) -> None:
         ("224.0.0.1:443", "no address of one host"),
         ("169.254.169.254:80", "link-local"),
         ("[fe80::1]:80", "link-local"),
+        ("[64:ff9b::a9fe:a9fe]:80", "NAT64"),
+        ("[64:ff9b:1::a9fe:a9fe]:80", "NAT64"),
+        ("[2002:a9fe:a9fe::1]:80", "6to4"),
+        ("[2001:0:a9fe:a9fe:1:1:1:1]:80", "Teredo"),
+        ("[::a9fe:a9fe]:80", "IPv4-compatible"),
+        ("[::ffff:0:a9fe:a9fe]:80", "IPv4-translated"),
+        ("[2001:db8::5efe:a9fe:a9fe]:80", "ISATAP"),
+        ("[fd00:ec2::254]:80", "metadata service answers there"),
+        ("[fd20:ce::254]:80", "metadata service answers there"),
+        ("168.63.129.16:80", "metadata service answers there"),
+        ("100.100.100.200:80", "metadata service answers there"),
+        ("192.0.0.192:80", "metadata service answers there"),
+        ("255.255.255.255:80", "no address of one host"),
+        ("0.1.2.3:80", "no address of one host"),
+        ("239.1.2.3:80", "no address of one host"),
+        ("[ff02::1]:80", "no address of one host"),
+        ("[::1%lo]:80", "names an interface"),
+        ("[fe80::1%eth0]:80", "names an interface"),
+        ("[2001:db8::7%0]:80", "names an interface"),
         ("2001:db8::7:443", "write [2001:db8::7]"),
         ("[2001:DB8::7]:443", "write [2001:db8::7]"),
         ("[2001:db8:0::7]:443", "write [2001:db8::7]"),
@@ -72,6 +92,12 @@ def test_what_is_no_single_destination_in_its_one_spelling_is_refused(entry: str
 )
 def test_a_url_leads_to_one_destination(url: str, leads_to: str) -> None:
     assert addresses.destination_of(url, 443) == leads_to
+
+
+@pytest.mark.parametrize("url", ["https://[::1%25lo]/", "https://[fe80::1%25eth0]/"])
+def test_a_url_with_an_interface_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"interface"):
+        addresses.destination_of(url, 443)
 
 
 @pytest.mark.parametrize(

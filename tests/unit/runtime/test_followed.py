@@ -22,14 +22,26 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def following(file: Path, fit: Callable[[int], None] = lambda _: None) -> Followed[int]:
+class Clock:
+    """Moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def following(
+    file: Path, fit: Callable[[int, int], None] = lambda _, __: None, clock: Clock | None = None
+) -> Followed[int]:
     def build() -> int:
         try:
             return int(read_public(file))
         except ValueError:
             raise ConfigError.about(file, "is no number; write one") from None
 
-    return Followed("number", lambda: read_public(file).decode(), build, fit)
+    return Followed("number", lambda: read_public(file).decode(), build, fit, clock or Clock())
 
 
 def test_n30_a_change_is_taken_once_it_holds_still(file: Path) -> None:
@@ -126,22 +138,54 @@ def test_n5_what_is_broken_stops_the_start(file: Path) -> None:
         following(file)
 
 
-def test_n30_what_may_not_replace_is_tried_again_until_it_may(file: Path) -> None:
+def test_n30_what_may_not_replace_what_serves_is_tried_again_until_it_may(file: Path) -> None:
     ripe: list[int] = []
+    compared: list[tuple[int, int]] = []
+    clock = Clock()
 
-    def fit(value: int) -> None:
-        if value not in ripe:
+    def fit(served: int, made: int) -> None:
+        compared.append((served, made))
+        if made not in ripe:
             raise ConfigError.about(file, "isn't ripe")
 
-    followed = following(file, fit)  # a start takes it as it is
+    followed = following(file, fit, clock)  # a start takes it as it is
     file.write_text("2")
     followed.look()
     for _ in range(3):
+        clock.now += 30
         assert not followed.look()
         assert followed.failure == f"{file}: isn't ripe"
+    assert compared == [(1, 2)] * 3
     ripe.append(2)
+    clock.now += 30
     assert followed.look()
     assert (followed.value, followed.failure) == (2, "")
+
+
+def test_n30_the_same_refused_bytes_are_not_built_from_at_each_look(file: Path) -> None:
+    tried: list[int] = []
+    clock = Clock()
+
+    def fit(_: int, made: int) -> None:
+        tried.append(made)
+        raise ConfigError.about(file, "is refused")
+
+    followed = following(file, fit, clock)
+    for text, seconds, attempts in (
+        ("2", 1, 1),
+        ("2", 29, 1),
+        ("2", 1, 2),
+        ("3", 0, 3),
+        ("2", 0, 4),
+        ("1", 0, 4),
+        ("2", 0, 5),
+    ):
+        file.write_text(text)
+        clock.now += seconds
+        for _ in range(5):
+            assert not followed.look()
+        assert len(tried) == attempts, (text, clock.now)
+        assert bool(followed.failure) is (text != "1")
 
 
 def test_n30_a_builder_that_breaks_changes_nothing(file: Path) -> None:

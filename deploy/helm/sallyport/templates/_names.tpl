@@ -63,3 +63,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- define "sallyport.kind" -}}
 {{- ternary "StatefulSet" "Deployment" .Values.audit.persistence.enabled -}}
 {{- end -}}
+
+{{- /* Under an autoscaler the number that it has chosen: without any, Kubernetes would take one for a while. */ -}}
+{{- define "sallyport.replicas" -}}
+{{- $live := dict -}}
+{{- if .Values.autoscaling.enabled -}}
+{{- $live = lookup "apps/v1" (include "sallyport.kind" .) .Release.Namespace (include "sallyport.fullname" .) -}}
+{{- end -}}
+{{- dig "spec" "replicas" .Values.replicas $live | int -}}
+{{- end -}}

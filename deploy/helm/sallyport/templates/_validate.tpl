@@ -27,6 +27,12 @@
 {{- if not .from.podLabels -}}
 {{- $wrong = append $wrong (printf "orchestrator %q: from.podLabels is empty, so every pod of namespace %q could connect. Name the pods by label." .name .from.namespace) -}}
 {{- end -}}
+{{- $orchestrator := .name -}}
+{{- range $key, $_ := .from.podLabels -}}
+{{- if hasPrefix "sallyport.io/" $key -}}
+{{- $wrong = append $wrong (printf "orchestrator %q: from.podLabels: %q is the chart's own: pods of the gate and its tests carry such. Use another key." $orchestrator $key) -}}
+{{- end -}}
+{{- end -}}
 {{- if .forwardIdentity -}}{{- $forwarding = true -}}{{- end -}}
 {{- end -}}
 {{- if and (not .Values.issuers) (not $forwarding) -}}
@@ -90,6 +96,9 @@
 {{- if and $network.fqdn (ne $network.fqdn $to.host) -}}
 {{- $wrong = append $wrong (printf "%s: network.fqdn is %q and the url's host %q: they must be the same." $to.name $network.fqdn $to.host) -}}
 {{- end -}}
+{{- with include "sallyport.wrong.host" $to.host -}}
+{{- $wrong = append $wrong (printf "%s: %s" $to.name .) -}}
+{{- end -}}
 {{- range $cidr := $network.cidrs -}}
 {{- with include "sallyport.wrong.cidr" $cidr -}}
 {{- $wrong = append $wrong (printf "%s: %s" $to.name .) -}}
@@ -103,10 +112,32 @@
 {{- define "sallyport.wrong.cidr" -}}
 {{- $bits := int (regexFind "[0-9]+$" .) -}}
 {{- $least := ternary 48 16 (contains ":" .) -}}
+{{- $cloud := regexMatch "^(168\\.63|100\\.100|192\\.0)\\." . -}}
 {{- if or (not (contains "/" .)) (lt $bits $least) -}}
 {{- printf "network %q is wider than /%d: that is the internet, not an allowlist. Name the servers' own addresses." . $least -}}
-{{- else if or (regexMatch "^(127|169\\.254|0)\\." .) (regexMatch "^(fe[89ab][0-9a-f]|fd00:ec2|fd20:ce):" .) (regexMatch "^[0:]*:(ffff:.*|1?/.*)$" .) (has . (list "100.100.100.200/32" "168.63.129.16/32" "192.0.0.192/32")) -}}
-{{- printf "network %q is link-local, loopback or a metadata service: a tool could fetch the node's credentials there." . -}}
+{{- else if include "sallyport.nodesOwn" . -}}
+{{- printf "network %q is link-local, loopback, multicast, a metadata service or IPv4 in disguise: a tool could fetch the node's credentials there. Name the servers' own addresses." . -}}
+{{- else if and $cloud (not (hasSuffix "/32" .)) -}}
+{{- printf "network %q is of a /16 that holds a cloud's metadata service: a tool could fetch the node's credentials there. Name each server by a /32." . -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Not empty for a network that no server has: this node's, this link's, a group's, a cloud's own; or IPv4 translated to. */ -}}
+{{- define "sallyport.nodesOwn" -}}
+{{- $v4 := "^(0|127|169\\.254|22[4-9]|23[0-9]|24[0-9]|25[0-5])\\." -}}
+{{- $v6 := "^(0?:|64:ff9b:|2001:0?:|2002:|fe[89ab][0-9a-f]:|ff[0-9a-f]{2}:|fd00:ec2:|fd20:ce:)" -}}
+{{- if or (regexMatch $v4 .) (regexMatch $v6 .) (has . (list "100.100.100.200/32" "168.63.129.16/32" "192.0.0.192/32")) -}}yes{{- end -}}
+{{- end -}}
+
+{{- /* The same for the host of a url, which needs no network to be meant for it. */ -}}
+{{- define "sallyport.wrong.host" -}}
+{{- $quad := regexMatch "^([1-9]?[0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])(\\.([1-9]?[0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])){3}$" . -}}
+{{- $network := ternary (printf "%s/128" (regexReplaceAll "(^|:)0+([0-9a-f])" . "${1}${2}")) (printf "%s/32" .) (contains ":" .) -}}
+{{- $own := has . (list "metadata" "instance-data" "metadata.google.internal" "metadata.goog") -}}
+{{- if or $own (regexMatch "(^|\\.)localhost$" .) (and (or $quad (contains ":" .)) (include "sallyport.nodesOwn" $network)) -}}
+{{- printf "the url's host %q is the pod's own, the node's or a metadata service: a tool could fetch the node's credentials there. Name the server." . -}}
+{{- else if and (not $quad) (not (contains ":" .)) (regexMatch "(^|\\.)(0x[0-9a-f]*|[0-9]+)$" .) -}}
+{{- printf "the url's host %q is a number that programs read as different addresses. Write four numbers from 0 to 255, or a name." . -}}
 {{- end -}}
 {{- end -}}
 
@@ -114,7 +145,7 @@
 {{- $wrong := list -}}
 {{- range $name := list "pep" "pdp" -}}
 {{- $image := index $.Values.images $name -}}
-{{- if and (not $image.digest) (has (lower $image.tag) (list "latest" "main" "master" "edge" "nightly" "dev")) -}}
+{{- if and (not $image.digest) $image.tag (not (regexMatch "[0-9]" $image.tag)) -}}
 {{- $wrong = append $wrong (printf "images.%s.tag is %q, which names other bytes tomorrow: two pods could run different code. Give a version or a digest." $name $image.tag) -}}
 {{- end -}}
 {{- end -}}

@@ -39,19 +39,34 @@
 {{- range include "sallyport.policyConfigMaps" . | fromJson | values | include "sallyport.twice" | fromJsonArray -}}
 {{- $wrong = append $wrong (printf "policies.existing: the ConfigMap %q is given for two parts of the set, or is the catalog's. Give each its own." .) -}}
 {{- end -}}
+{{- $name := include "sallyport.fullname" . -}}
+{{- $taken := list (printf "%s-settings" $name) (printf "%s-issuers" $name) -}}
+{{- range .Values.issuers -}}{{- $taken = append $taken .jwks.configMap -}}{{- end -}}
+{{- range $part, $given := .Values.policies.existing -}}
+{{- if and $given (has $given $taken) -}}
+{{- $wrong = append $wrong (printf "policies.existing: the ConfigMap %q is the gate's own settings or token keys: who edits policies could change them. Give %s another." $given $part) -}}
+{{- end -}}
+{{- end -}}
+{{- if regexMatch (printf "^audit-%s-[0-9]+$" $name) .Values.files.claim -}}
+{{- $wrong = append $wrong (printf "files.claim is %q, the record of a pod: a tool could read and change it. Name another claim." .Values.files.claim) -}}
+{{- end -}}
 {{- range $key, $_ := .Values.podLabels -}}
-{{- if or (hasPrefix "app.kubernetes.io/" $key) (hasPrefix "sallyport.io/" $key) -}}
+{{- if or (regexMatch "apparmor|seccomp" $key) (hasPrefix "app.kubernetes.io/" $key) (hasPrefix "sallyport.io/" $key) -}}
 {{- $wrong = append $wrong (printf "podLabels: %q is the chart's own: the Services and NetworkPolicies select by it. Use another key." $key) -}}
 {{- end -}}
 {{- end -}}
 {{- range $key, $_ := .Values.podAnnotations -}}
-{{- if or (hasPrefix "sallyport.io/" $key) (hasPrefix "checksum/" $key) (eq $key "kubectl.kubernetes.io/default-container") -}}
+{{- if regexMatch "apparmor|seccomp" $key -}}
+{{- $wrong = append $wrong (printf "podAnnotations: %q would change what the containers are sealed with. Leave it out." $key) -}}
+{{- else if or (hasPrefix "sallyport.io/" $key) (hasPrefix "checksum/" $key) (eq $key "kubectl.kubernetes.io/default-container") -}}
 {{- $wrong = append $wrong (printf "podAnnotations: %q is the chart's own. Use another key." $key) -}}
 {{- end -}}
 {{- end -}}
 {{- range .Values.policies.operators -}}
-{{- if or (eq .name "*") (has .name (list "system:authenticated" "system:unauthenticated" "system:anonymous" "system:serviceaccounts")) -}}
-{{- $wrong = append $wrong (printf "policies.operators names %q: anybody could change the policies. Name people, or a group of them." .name) -}}
+{{- if eq .name "*" -}}
+{{- $wrong = append $wrong "policies.operators names \"*\": nobody is called that. Name people, or a group of them." -}}
+{{- else if hasPrefix "system:" .name -}}
+{{- $wrong = append $wrong (printf "policies.operators names %q: anybody could change the policies, or Kubernetes' own parts. Name people, a group of them, or an account by kind: ServiceAccount." .name) -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.autoscaling.enabled (lt (int .Values.autoscaling.maxReplicas) (int .Values.replicas)) -}}

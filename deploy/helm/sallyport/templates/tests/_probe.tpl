@@ -7,8 +7,15 @@
 {{- printf "%s-test-%s%s" (include "sallyport.fullname" .root) .role $mark -}}
 {{- end -}}
 
+{{- /* On everything of the test, so that one command finds what an interrupted one left. Nothing selects by it. */ -}}
 {{- define "sallyport.testLabel" -}}
-sallyport.io/test: {{ include "sallyport.testName" . }}
+sallyport.io/test: {{ include "sallyport.fullname" .root }}
+{{- end -}}
+
+{{- /* What opens a door or makes an endpoint: another for each role and render, from a seed that isn't shown, so that nobody can guess it. */ -}}
+{{- define "sallyport.testDoor" -}}
+{{- if not (hasKey .root "SallyportTestSeed") -}}{{- $_ := set .root "SallyportTestSeed" (randAlphaNum 32) -}}{{- end -}}
+sallyport.io/test-door: {{ .role }}-{{ printf "%s %s" .root.SallyportTestSeed .role | sha256sum | trunc 16 }}
 {{- end -}}
 
 {{- /* `helm test` prints what a pod said; a failed one stays for `kubectl logs` until the next test. */ -}}
@@ -93,6 +100,7 @@ metadata:
   namespace: {{ .namespace | quote }}
   labels:
     {{- include "sallyport.testLabel" . | nindent 4 }}
+    {{- include "sallyport.testDoor" . | nindent 4 }}
     # A mesh's sidecar would answer in the name of whoever is asked.
     sidecar.istio.io/inject: "false"
     {{- with .labels }}

@@ -8,6 +8,8 @@ import socket
 from typing import Final
 from urllib.parse import urlsplit
 
+from sallyport.runtime import hosts
+
 _MAX_PORT: Final = 65535
 _UNIX: Final = "unix:"
 _MAX_SOCKET_PATH: Final = 107  # sun_path of unix(7), without its final NUL
@@ -106,10 +108,6 @@ def _not_a_host(host: str) -> str:
             return ""
         return "is no host: write a name in lower case or an IP address, IPv6 in brackets; no wildcard, no network"
     spelled = f"[{address.compressed}]" if address.version == 6 else str(address)  # noqa: PLR2004 — IPv6
-    if host != spelled:
+    if host != spelled and "%" not in host:
         return f"is spelled otherwise than it is compared; write {spelled}"
-    if address.is_unspecified or address.is_multicast or getattr(address, "ipv4_mapped", None):
-        return "is no address of one host"
-    if address.is_link_local:
-        return "is a link-local address: metadata services answer there, and nothing that a tool needs"
-    return ""
+    return hosts.wrong(address)

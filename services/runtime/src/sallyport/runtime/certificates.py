@@ -7,16 +7,20 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
-from cryptography import x509
+import structlog
 
-from sallyport.runtime import atomic_file, mounted_dir, tls
+from sallyport.runtime import atomic_file, mounted_dir, tls, validity
 from sallyport.runtime.followed import Followed
 from sallyport.runtime.problems import ConfigError
 from sallyport.runtime.tls import ClientCertificate
+from sallyport.runtime.validity import ClientCa, Own
+
+_MOST: Final = 1 << 20  # bytes of a file; all the world's public CAs take a quarter of it
+_log: Final = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +28,32 @@ class Certificates:
     """One state of the files. Times are seconds since the epoch."""
 
     contexts: Mapping[ClientCertificate, ssl.SSLContext] = field(repr=False)
-    source: Path  # of the server's own certificate
-    begins: float  # when the whole chain of it is valid …
-    ends: float  # … and when its first certificate ends
-    client_cas: frozenset[bytes] = field(repr=False)  # DER
-    clients_end: float  # when the first of them ends; infinite without any
+    own: Own
+    client_ca: Path | None
+    client_cas: frozenset[ClientCa]
+
+    @property
+    def ends(self) -> float:
+        """When the server's own certificate does."""
+        return self.own.period.ends
+
+    @property
+    def clients_end(self) -> float:
+        """When the first of the client CAs does; infinite without any."""
+        return min((ca.period.ends for ca in self.client_cas), default=math.inf)
 
     def drops(self, older: Certificates) -> bool:
         """Whether somebody's client certificate that was believed isn't any more."""
         return bool(older.client_cas - self.client_cas)
 
     def warning(self, now: float) -> str:
-        """What has ended. It goes on serving: who connects sees it for himself, and refuses."""
-        return "; ".join(self._ended(now))
+        """What isn't valid. It goes on serving: who connects sees it for himself, and refuses."""
+        return "; ".join((*self.own.warnings(now), *self._outside(now)))
 
-    def _ended(self, now: float) -> Iterator[str]:
-        if self.ends <= now:
-            yield f"{self.source}: expired on {_day(self.ends)}, and clients refuse it; renew it"
-        if self.clients_end <= now:
-            yield f"a client CA expired on {_day(self.clients_end)}, and its clients are refused; renew or remove it"
+    def _outside(self, now: float) -> Iterator[str]:
+        for ca in sorted(self.client_cas, key=lambda ca: (ca.name, ca.der)):
+            if outside := ca.period.outside(now):
+                yield f"client CA {ca.name!r} {outside}, and its clients are refused; renew or remove it"
 
 
 def follow(
@@ -51,44 +62,43 @@ def follow(
     """A context for each way of asking for client certificates. Raises ConfigError where the files can't be used."""
 
     def state() -> str:
-        files = {"certificate": atomic_file.read_public(certificate), "key": atomic_file.read_private(key)}
+        files = {"certificate": atomic_file.read_public(certificate, _MOST), "key": atomic_file.read_private(key)}
         if client_ca is not None:
-            files["client_ca"] = atomic_file.read_public(client_ca)
+            files["client_ca"] = atomic_file.read_public(client_ca, _MOST)
         return mounted_dir.revision(files)
 
     def build() -> Certificates:
-        return _build(
-            {mode: tls.server_context(certificate, key, client_ca, mode) for mode in set(wanted)}, certificate
+        state()  # what is too large is refused before OpenSSL takes it apart
+        contexts = {mode: tls.server_context(certificate, key, client_ca, mode) for mode in set(wanted)}
+        return Certificates(
+            contexts=MappingProxyType(contexts),
+            own=validity.own(certificate, atomic_file.read_public(certificate, _MOST)),
+            client_ca=client_ca,
+            client_cas=frozenset(ca for context in contexts.values() for ca in validity.client_cas(context)),
         )
 
-    return Followed("certificate", state, build, _valid)
+    followed = Followed("certificate", state, build, _fit)
+    _tell(followed.value)
+    return followed
 
 
-def _build(contexts: dict[ClientCertificate, ssl.SSLContext], certificate: Path) -> Certificates:
-    try:
-        chain = x509.load_pem_x509_certificates(atomic_file.read_public(certificate))
-    except ValueError:
-        raise ConfigError.about(certificate, "holds no certificates in PEM that can be read") from None
-    believed = {der for context in contexts.values() for der in context.get_ca_certs(binary_form=True)}
-    told = [ca for context in contexts.values() for ca in context.get_ca_certs()]
-    return Certificates(
-        contexts=MappingProxyType(contexts),
-        source=certificate,
-        begins=max(one.not_valid_before_utc.timestamp() for one in chain),
-        ends=min(one.not_valid_after_utc.timestamp() for one in chain),
-        client_cas=frozenset(believed),
-        clients_end=min((float(ssl.cert_time_to_seconds(str(ca["notAfter"]))) for ca in told), default=math.inf),
-    )
-
-
-def _valid(made: Certificates) -> None:
+def _fit(served: Certificates, made: Certificates) -> None:
     """One that no client would take must not replace one that they do: a restored backup, a clock that is wrong."""
     now = time.time()
-    if made.ends <= now:
-        raise ConfigError.about(made.source, f"expired on {_day(made.ends)}; renew it")
-    if made.begins > now:
-        raise ConfigError.about(made.source, f"isn't valid before {_day(made.begins)}; it is taken then")
+    if refused := made.own.refused(now):
+        raise ConfigError.about(made.own.source, refused)
+    lost = [] if served.own.refused(now) else made.own.lost(served.own)
+    if lost:
+        message = f"lacks {', '.join(lost)}, which the one that serves has; have it issued for all names, or restart"
+        raise ConfigError.about(made.own.source, message)
+    if made.client_ca and made.client_cas and all(ca.period.outside(now) for ca in made.client_cas):
+        raise ConfigError.about(
+            made.client_ca, "holds no client CA that is valid now, and all clients would be refused"
+        )
+    _tell(made)
 
 
-def _day(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+def _tell(taken: Certificates) -> None:
+    """Once, for a service that has no readiness to say it in."""
+    if problem := taken.warning(time.time()):
+        _log.warning("certificates are served that not all can use", problem=problem)

@@ -6,6 +6,7 @@ The files' bytes are compared, not their times: the kubelet swings a link, and a
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
@@ -15,11 +16,12 @@ from sallyport.runtime.problems import ConfigError
 
 T = TypeVar("T")
 _POLL: Final = 1.0  # seconds between two looks; a change is taken at the second look that sees it
+_AGAIN: Final = 30.0  # seconds until the same refused bytes are built from once more: some take long to refuse
 _ATTEMPTS: Final = 8  # changes that may happen while we build, before a start gives up
 _log: Final = structlog.get_logger()
 
 
-def _anything(_value: Any) -> None:
+def _anything(_served: Any, _made: Any) -> None:
     """Whatever could be built may take the old one's place."""
 
 
@@ -27,15 +29,22 @@ class Followed(Generic[T]):
     """`value` is the last that could be built; who uses it asks for it anew each time. What is broken never gets there."""
 
     def __init__(
-        self, what: str, state: Callable[[], str], build: Callable[[], T], fit: Callable[[T], None] = _anything
+        self,
+        what: str,
+        state: Callable[[], str],
+        build: Callable[[], T],
+        fit: Callable[[T, T], None] = _anything,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`what` names it to operators; equal `state`s build equal values. Either may raise ConfigError, here too.
 
-        `fit` raises ConfigError for what a start may serve, but what may not replace something that serves.
+        `fit`, of what serves and what was built, raises ConfigError for what a start may serve, but what may not
+        replace that.
         """
         self.what = what
         self.failure = ""  # why what the files hold now isn't what serves
-        self._state, self._build, self._fit = state, build, fit
+        self._state, self._build, self._fit, self._clock = state, build, fit, clock
+        self._refused, self._again = "", 0.0  # the state that was, and when it is tried once more
         self._taken, self.value = self._first()
         self._before = self._taken
 
@@ -47,6 +56,9 @@ class Followed(Generic[T]):
             return False  # somebody may be writing it: half of a CA file is a CA file that lacks a CA
         if seen == self._taken:
             self._tell("")
+            self._refused = ""
+            return False
+        if seen == self._refused and self._clock() < self._again:
             return False
         return self._try(seen)
 
@@ -86,21 +98,25 @@ class Followed(Generic[T]):
             return f"unreadable: {error}"
 
     def _try(self, seen: str) -> bool:
-        """Once more at each look, as long as it isn't taken: a certificate may only become valid in a moment."""
+        """Once more from time to time, as long as it isn't taken: a certificate may only become valid in a moment."""
         try:
             made = self._made(seen)
             if made is None:
                 return False
-            self._fit(made)
+            self._fit(self.value, made)
         except ConfigError as error:
-            self._tell(str(error))
+            self._refuse(seen, str(error))
         except Exception as error:  # noqa: BLE001 — whatever breaks the builder is no reason to stop serving
-            self._tell(f"can't be used: {type(error).__name__}")
+            self._refuse(seen, f"can't be used: {type(error).__name__}")
         else:
-            self.value, self._taken, self.failure = made, seen, ""
+            self.value, self._taken, self.failure, self._refused = made, seen, "", ""
             _log.info("replaced", what=self.what)
             return True
         return False
+
+    def _refuse(self, seen: str, failure: str) -> None:
+        self._refused, self._again = seen, self._clock() + _AGAIN
+        self._tell(failure)
 
     def _tell(self, failure: str) -> None:
         """A line at each change, not at each look."""

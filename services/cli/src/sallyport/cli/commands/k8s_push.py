@@ -11,7 +11,7 @@ from rich.text import Text
 from sallyport.cli import console, policy_set
 from sallyport.cli.commands import policy_check, policy_test
 from sallyport.cli.complaint import Complaint, Exit
-from sallyport.cli.k8s import applying, policy_maps, telling, waiting
+from sallyport.cli.k8s import applying, lacking, policy_maps, telling, waiting
 from sallyport.cli.k8s import gate as gates
 from sallyport.cli.k8s.gate import Context, Gate, Kubeconfig, Namespace, Release
 from sallyport.cli.policy_set import Where
@@ -34,24 +34,29 @@ def push(
 ) -> None:
     """Check and test a policy set, put it into the release's ConfigMaps, and wait until every replica serves it.
 
-    Exit code: 0 it serves everywhere, 1 not everywhere in time, or somebody else changed it, 2 it is refused and nothing
-    was changed, 3 not allowed, 4 no answer.
+    Exit code: 0 it serves everywhere, 1 not everywhere in time, somebody else changed it, or the catalog is missing, 2 it
+    is refused and nothing was changed, 3 not allowed, 4 no answer.
     """
-    given = mounted_dir.read(policy_set.locate(directory))
+    place = policy_set.locate(directory)
+    given = mounted_dir.read(place)
+    sources = policy_maps.sources(place, given.files)
     cluster = gates.connect(kubeconfig, context)
     gate = gates.find(cluster, namespace, release)
-    stored = policy_maps.read(cluster, gate)
+    stored = policy_maps.read(cluster, gate, sources)
+    lacking.refuse(gate, {name: part for name, part in stored.lacking.items() if part == lacking.CATALOG})
     composed = policy_maps.compose(given, stored)
     writes = policy_maps.writes(stored, composed.files)
     _examine(cluster, gate, directory, composed, dry_run=dry_run)
     changes = policy_maps.differences(stored.files, composed.files)
     for sign, name in changes or [("=", "the release holds this very set")]:
         console.out.print(Text(f"  {sign} {name}", style={"+": "green", "-": "red"}.get(sign, "")))
+    for name in stored.lacking:
+        console.step(f"ConfigMap {name} isn't there: a push makes it")
     if dry_run:
         console.out.print(f"would serve as revision {composed.revision[:12]}; nothing was changed")
         return
     if writes:
-        applying.write(cluster, gate, stored, writes)
+        applying.write(cluster, gate, stored, writes, sources)
         told = ", ".join(f"{sign}{name}" for sign, name in changes)
         telling.tell(cluster, gate, telling.PUSHED, composed.revision, told)
         applying.nudge(cluster, gate, composed.revision)

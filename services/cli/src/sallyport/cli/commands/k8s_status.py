@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 
 from sallyport.cli import console
 from sallyport.cli.complaint import Exit
-from sallyport.cli.k8s import asking, telling
+from sallyport.cli.k8s import asking, lacking, telling
 from sallyport.cli.k8s import gate as gates
 from sallyport.cli.k8s.gate import Context, Gate, Kubeconfig, Namespace, Release
 from sallyport.cli.k8s.standing import Standing, table
@@ -30,24 +31,26 @@ def status(
 ) -> None:
     """Show each pod's revision, readiness and last error, asked of the pod itself, and the last policy events.
 
-    Exit code: 0 every pod is ready on one revision, 1 not so, 2 wrong usage, 3 not allowed, 4 no answer.
+    Exit code: 0 every pod is ready on one revision and every ConfigMap that they mount is there, 1 not so, 2 wrong usage,
+    3 not allowed, 4 no answer.
     """
     cluster = gates.connect(kubeconfig, context)
     gate = gates.find(cluster, namespace, release)
-    standing = Standing(gate.pods, asking.everybody(cluster, gate, ca), datetime.now(UTC))
+    missing = lacking.find(cluster, gate)
+    standing = Standing(gate.pods, asking.everybody(cluster, gate, ca), datetime.now(UTC), tuple(missing))
     events = telling.last(cluster, gate)
     if as_json:
         print(standing.as_json(gate.namespace, gate.release, events))
     else:
-        _show(gate, standing)
+        _show(gate, standing, [lacking.told(gate, name, part) for name, part in missing.items()])
         for event in events:
             console.out.print(plain(f"{event.at:%Y-%m-%dT%H:%M:%SZ}  {event.reason}  {event.message}"))
     if not standing.good:
         raise typer.Exit(Exit.FAILED)
 
 
-def _show(gate: Gate, standing: Standing) -> None:
-    for line in table(standing.rows()):
+def _show(gate: Gate, standing: Standing, more: Sequence[str]) -> None:
+    for line in [*table(standing.rows()), *map(plain, more)]:
         console.out.print(line)
     if standing.good:
         console.out.print(f"good: all of {gate.release} serve revision {standing.revision[:12]}")

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import http.client
+import math
 import re
-import socket
 import ssl
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from sallyport.cli.complaint import Complaint
+from sallyport.cli.k8s import answers, promptly
+from sallyport.cli.k8s.answers import Wrap
 from sallyport.cli.k8s.gate import Gate
 from sallyport.cli.k8s.objects import Pod
 from sallyport.cli.k8s.trouble import Forbidden
-from sallyport.cli.plain import plain
+from sallyport.cli.plain import cut, plain
 from sallyport.runtime import strict_json
 
 if TYPE_CHECKING:
@@ -24,13 +27,12 @@ if TYPE_CHECKING:
 
 _METRICS_PORT: Final = 7353
 _MANAGEMENT_PORT: Final = 8444
-_MAX_BODY: Final = 4 << 20
-_PARALLEL: Final = 8
+_PARALLEL: Final = 16
+_POD_SECONDS: Final = 5.0  # for all that one pod says
+_MAX_REASON, _MAX_REASONS = 4096, 32  # bytes of one, as the PEP's own, and how many of a pod
 _REVISION: Final = re.compile(r'^sallyport_pdp_revision_info\{revision="([0-9a-f]{64})"\} 1(?:\.0)?$', re.MULTILINE)
 _IN_FORCE: Final = re.compile(r"revision [0-9a-f]{64}(; )?")  # what /ready tells of good policies, too
 _GOOD: Final = re.compile(r"^sallyport_pdp_last_reload_success ([01])(?:\.0)?$", re.MULTILINE)
-
-Wrap: TypeAlias = Callable[[socket.socket], socket.socket]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +45,25 @@ class Answer:
     errors: tuple[str, ...] = ()  # what it says is wrong, or why it says nothing
 
 
-def everybody(cluster: Cluster, gate: Gate, ca: Path | None = None) -> Mapping[str, Answer]:
-    """Each pod's answer by its name; one that is silent holds up no other. Raises Forbidden."""
+LATE: Final = Answer(errors=("no answer in time",))
+
+
+def everybody(cluster: Cluster, gate: Gate, ca: Path | None = None, until: float = math.inf) -> Mapping[str, Answer]:
+    """Each pod's answer by its name; one that is silent or never done holds up no other. Raises Forbidden."""
     context = _context(ca)
-    with ThreadPoolExecutor(_PARALLEL) as pool:
-        answers = pool.map(lambda pod: _ask(cluster, gate.namespace, pod, context), gate.pods)
-        return {pod.name: answer for pod, answer in zip(gate.pods, answers, strict=True)}
+    rounds = -(-len(gate.pods) // _PARALLEL)
+    until = min(until, time.monotonic() + rounds * (_POD_SECONDS + 1))
+    calls = {pod.name: partial(_ask, cluster, gate.namespace, pod, context, until) for pod in gate.pods}
+    heard = promptly.gather(calls, until, _PARALLEL)
+    return {pod.name: heard.get(pod.name, LATE) for pod in gate.pods}
 
 
-def _ask(cluster: Cluster, namespace: str, pod: Pod, context: ssl.SSLContext) -> Answer:
+def _ask(cluster: Cluster, namespace: str, pod: Pod, context: ssl.SSLContext, until: float) -> Answer:
+    until = min(until, time.monotonic() + _POD_SECONDS)
+
     def get(port: int, path: str, wrap: Wrap) -> tuple[int, bytes]:
         with cluster.tunnel(namespace, pod.name, port) as end:
-            return _get(wrap(end), path)
+            return answers.get(end, wrap, path, until)
 
     errors = [pod.waiting] if pod.waiting else []
     silent: list[str] = []
@@ -73,7 +82,7 @@ def _ask(cluster: Cluster, namespace: str, pod: Pod, context: ssl.SSLContext) ->
         errors.append("policies: the last set it read was refused; see the log of the pdp container")
     # Why a container doesn't run says more than that nobody listens.
     told = errors if pod.waiting else [*errors, *silent]
-    return Answer(revision, not silent, refused, tuple(map(plain, told)))
+    return Answer(revision, not silent, refused, tuple(cut(plain(error), _MAX_REASON) for error in told))
 
 
 def metrics(text: str) -> tuple[str, bool]:
@@ -90,26 +99,14 @@ def reasons(status: int, body: bytes) -> Sequence[str]:
         document = None
     if isinstance(document, list):
         told = [(entry["name"], _IN_FORCE.sub("", str(entry["detail"]), 1)) for entry in document if _is_reason(entry)]
-        return [f"{name}: {detail}" for name, detail in told if detail]
+        listed = [cut(f"{name}: {detail}", _MAX_REASON) for name, detail in told if detail]
+        more = [f"and {len(listed) - _MAX_REASONS} more"] if len(listed) > _MAX_REASONS else []
+        return listed[:_MAX_REASONS] + more
     return [] if status == http.client.OK else [f"readiness answered {status}, and no reasons"]
 
 
 def _is_reason(entry: object) -> TypeGuard[dict[str, object]]:
     return isinstance(entry, dict) and {"name", "detail"} <= entry.keys()
-
-
-def _get(end: socket.socket, path: str) -> tuple[int, bytes]:
-    """Raises OSError, whatever the other side does."""
-    connection = http.client.HTTPConnection("127.0.0.1")
-    connection.sock = end
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read(_MAX_BODY)
-    except http.client.HTTPException as error:
-        raise ConnectionError(f"no HTTP answer ({type(error).__name__})") from None
-    finally:
-        connection.close()
 
 
 def _context(ca: Path | None) -> ssl.SSLContext:

@@ -15,6 +15,7 @@ import websocket
 from kubernetes import client, config, stream
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
+from yaml import YAMLError
 
 from sallyport.cli.complaint import Complaint, Exit
 from sallyport.cli.k8s import conversions
@@ -28,6 +29,11 @@ _MANAGER: Final = "sallyport"
 _MERGE: Final = "application/merge-patch+json"
 _FORBIDDEN, _NOT_FOUND, _CONFLICT, _UNAUTHORIZED = 403, 404, 409, 401
 _OWN_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+_SAYS_WHY: Final = (config.ConfigException, OSError)
+# Whatever the library stumbles over where a file has another form.
+_NO_KUBECONFIG: Final = (*_SAYS_WHY, YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
 
 
 class Cluster:
@@ -53,12 +59,14 @@ class Cluster:
                 config_file=file, context=context, client_configuration=configuration, persist_config=False
             )
             contexts, current = config.list_kube_config_contexts(config_file=file)  # type: ignore[no-untyped-call]
-        except (config.ConfigException, OSError) as error:
+            chosen = next((each for each in contexts if each["name"] == context), current)
+            return cls(configuration, _namespace(chosen["context"]))
+        except _NO_KUBECONFIG as error:
+            # What the library and the parser say may quote the file, and that has keys and tokens.
+            why = conversions.first_line(str(error)) if isinstance(error, _SAYS_WHY) else "the kubeconfig isn't one"
             raise Complaint(
-                f"no cluster is known: {error}", "set KUBECONFIG, or give --kubeconfig and --context, as for kubectl"
+                f"no cluster is known: {why}", "set KUBECONFIG, or give --kubeconfig and --context, as for kubectl"
             ) from None
-        chosen = next((each for each in contexts if each["name"] == context), current)
-        return cls(configuration, chosen["context"].get("namespace") or "default")
 
     @cached_property
     def _core(self) -> client.CoreV1Api:
@@ -88,6 +96,22 @@ class Cluster:
                 before.name, namespace, body, field_manager=_MANAGER, _content_type=_MERGE, _request_timeout=_TIMEOUT
             )
         return conversions.config_map(written)
+
+    def create_files(self, namespace: str, name: str, files: Mapping[str, bytes]) -> ConfigMap:
+        """A new one; one that somebody else made meanwhile is a conflict."""
+        text, binary = conversions.as_data(files)
+        body = {"metadata": {"name": name}, "data": text, "binaryData": binary}
+        with _asking(Right(("create",), "configmaps", namespace), f"ConfigMap {name}"):
+            made = self._core.create_namespaced_config_map(
+                namespace, client.V1ConfigMap.model_validate(body), field_manager=_MANAGER, _request_timeout=_TIMEOUT
+            )
+        return conversions.config_map(made)
+
+    def delete_config_map(self, namespace: str, before: ConfigMap) -> None:
+        """If it still is as we read it."""
+        only = client.V1DeleteOptions.model_validate({"preconditions": {"resourceVersion": before.version}})
+        with _asking(Right(("delete",), "configmaps", namespace), f"ConfigMap {before.name}"):
+            self._core.delete_namespaced_config_map(before.name, namespace, body=only, _request_timeout=_TIMEOUT)
 
     def annotate(self, namespace: str, pod: str, annotations: Mapping[str, str]) -> None:
         body = {"metadata": {"annotations": dict(annotations)}}
@@ -157,6 +181,15 @@ def _without_proxies(ended: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(ended)
 
 
+def _namespace(context: Mapping[str, object]) -> str:
+    match context.get("namespace"):
+        case None | "":
+            return "default"
+        case str(name):
+            return name
+    raise TypeError
+
+
 def _only_in_cluster() -> bool:
     home = Path("~/.kube/config").expanduser()
     return "KUBECONFIG" not in os.environ and not home.exists() and _OWN_NAMESPACE.exists()
@@ -179,7 +212,7 @@ def _complaint(error: ApiException, right: Right, about: str) -> Complaint:
     if status == _FORBIDDEN:
         return Forbidden(right)
     if status == _NOT_FOUND:
-        return Missing(f"{about} isn't in namespace {right.namespace}", "check --namespace and --release")
+        return Missing(f"{about} isn't in namespace {right.namespace}", "was it deleted just now? run this again")
     if status == _CONFLICT:
         return Changed(f"somebody else changed {about} meanwhile", "look at what it says now, then push again")
     if status == _UNAUTHORIZED:

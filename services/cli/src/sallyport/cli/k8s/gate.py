@@ -14,7 +14,7 @@ from sallyport.cli import console
 from sallyport.cli.complaint import Complaint
 from sallyport.cli.k8s.names import CHART, fullname
 from sallyport.cli.k8s.objects import Pod, Workload
-from sallyport.cli.k8s.trouble import Forbidden, Missing
+from sallyport.cli.k8s.trouble import Forbidden, Missing, UnderWay
 from sallyport.runtime import strict_json
 
 if TYPE_CHECKING:
@@ -77,22 +77,43 @@ def again(cluster: Cluster, gate: Gate) -> Gate:
 
 def config_maps(gate: Gate) -> Mapping[str, str]:
     """Part -> ConfigMap, as the pods that stay say; two that differ are of two versions of the release."""
-    said = {pod.annotations.get(ANNOTATION, "") for pod in gate.staying or gate.pods}
-    if len(said) > 1:
-        raise Complaint(
-            "the pods mount different ConfigMaps: a rollout is under way", "wait for `kubectl rollout status`"
+    if rolling(gate):
+        raise UnderWay(
+            "the pods mount different ConfigMaps: a rollout is under way",
+            f"wait for `kubectl rollout status`; if it doesn't end: {status_command(gate)}",
         )
-    try:
-        document = strict_json.parse(said.pop().encode())
-    except strict_json.JsonRefused:
-        document = None
-    match document:
-        case dict() if document.keys() == set(PARTS) and all(isinstance(one, str) for one in document.values()):
-            return {part: str(name) for part, name in document.items()}
+    if names := _parse(_said(gate).pop()):
+        return names
     raise Complaint(
         f"the pods of {gate.release} don't say which ConfigMaps they mount, in {ANNOTATION}",
         "helm upgrade the release with this chart's version",
     )
+
+
+def mounted(gate: Gate) -> Mapping[str, str]:
+    """ConfigMap -> part, of every version of the release whose pods stay."""
+    return {name: part for said in sorted(_said(gate)) for part, name in _parse(said).items()}
+
+
+def rolling(gate: Gate) -> bool:
+    """A push would have to wait."""
+    return len(_said(gate)) > 1
+
+
+def _said(gate: Gate) -> set[str]:
+    return {pod.annotations.get(ANNOTATION, "") for pod in gate.staying or gate.pods}
+
+
+def _parse(annotation: str) -> Mapping[str, str]:
+    """Empty where it isn't what the chart writes."""
+    try:
+        document = strict_json.parse(annotation.encode())
+    except strict_json.JsonRefused:
+        return {}
+    match document:
+        case dict() if document.keys() == set(PARTS) and all(isinstance(one, str) for one in document.values()):
+            return {part: str(name) for part, name in document.items()}
+    return {}
 
 
 def known_workload(cluster: Cluster, gate: Gate) -> Workload:
@@ -104,6 +125,13 @@ def known_workload(cluster: Cluster, gate: Gate) -> Workload:
         return replace(workload, uid=cluster.deployment_uid(gate.namespace, workload.name))
     except (Forbidden, Missing):
         return workload
+
+
+def pointing(gate: Gate, context: str | None, kubeconfig: Path | None) -> tuple[str, ...]:
+    """The options by which a next command finds this release in this cluster."""
+    given = (("--context", context), ("--kubeconfig", kubeconfig))
+    cluster = (word for option, value in given if value is not None for word in (option, str(value)))
+    return "-n", gate.namespace, "--release", gate.release, *cluster
 
 
 def status_command(gate: Gate) -> str:

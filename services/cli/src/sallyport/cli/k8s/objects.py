@@ -31,8 +31,16 @@ class Pod:
 @dataclass(frozen=True, slots=True)
 class ConfigMap:
     name: str
-    version: str  # changes with every write
+    version: str  # changes with every write; empty where there is none
     files: Mapping[str, bytes]
+
+    @classmethod
+    def absent(cls, name: str) -> ConfigMap:
+        return cls(name, "", {})
+
+    @property
+    def exists(self) -> bool:
+        return bool(self.version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from sallyport.cli.complaint import Complaint
 from sallyport.cli.k8s import gate as gates
+from sallyport.cli.k8s import lacking
 from sallyport.cli.k8s.gate import Gate
+from sallyport.cli.k8s.lacking import Sources
 from sallyport.cli.k8s.objects import ConfigMap
+from sallyport.cli.k8s.trouble import UnderWay
 from sallyport.contract.catalog import Catalog
 from sallyport.runtime import mounted_dir, settings
 from sallyport.runtime.mounted_dir import Contents
@@ -22,7 +27,6 @@ if TYPE_CHECKING:
 CATALOG: Final = "catalog.yaml"
 MARKER: Final = "push-under-way.cedar"
 MAX_BYTES: Final = 1 << 20  # of a ConfigMap's values together (the API server's own limit)
-_NO_POLICY: Final = b"a push was under way: run sallyport k8s push again\n"  # Cedar takes no such text
 _OWNERS: Final = {"roles.yaml": "roles", "agents.yaml": "agents", "resources.yaml": "resources", CATALOG: "catalog"}
 
 
@@ -31,12 +35,17 @@ class Stored:
     """The set as the cluster has it."""
 
     names: Mapping[str, str]  # part -> ConfigMap
-    maps: Mapping[str, ConfigMap]  # by name
+    maps: Mapping[str, ConfigMap]  # by name; absent ones too
 
     @property
     def catalog(self) -> Mapping[str, bytes]:
         """The release's own files."""
         return self.maps[self.names["catalog"]].files
+
+    @property
+    def lacking(self) -> Mapping[str, str]:
+        """ConfigMap -> part, of those that aren't there."""
+        return {name: part for part, name in self.names.items() if not self.maps[name].exists}
 
     @property
     def files(self) -> Mapping[str, bytes]:
@@ -52,14 +61,22 @@ class Write:
     files: Mapping[str, bytes]
 
 
-def read(cluster: Cluster, gate: Gate) -> Stored:
-    """As it stands now."""
-    names = gates.config_maps(gate)
-    return Stored(names, {name: cluster.config_map(gate.namespace, name) for name in dict.fromkeys(names.values())})
+def read(cluster: Cluster, gate: Gate, sources: Sources = MappingProxyType({})) -> Stored:
+    """As it stands now, with what isn't there as absent."""
+    try:
+        names = gates.config_maps(gate)
+    except UnderWay as under_way:
+        raise lacking.explain(cluster, gate, under_way, sources) from None
+    return Stored(names, {name: lacking.look(cluster, gate.namespace, name) for name in dict.fromkeys(names.values())})
 
 
 def compose(given: Contents, stored: Stored) -> Contents:
-    """What the pods would mount after a push. Raises Complaint where `given` wants another catalog."""
+    """What the pods would mount after a push. Raises Complaint where `given` wants another catalog, or is no set."""
+    if MARKER in given.files:
+        raise Complaint(
+            f"{MARKER} in this directory comes from a cut-off push: the files beside it may be of two sets",
+            "push from the directory that was being pushed; or pull anew once that is done, and change that",
+        )
     ours = given.files.get(CATALOG)
     theirs = stored.catalog.get(CATALOG, b"")
     if ours is not None and ours != theirs and not _same_catalog(ours, theirs):
@@ -78,6 +95,14 @@ def _same_catalog(ours: bytes, theirs: bytes) -> bool:
         return settings.load_model(Catalog, ours, CATALOG) == settings.load_model(Catalog, theirs, CATALOG)
     except ConfigError:
         return False
+
+
+def sources(place: Path, files: Iterable[str]) -> Sources:
+    """Part -> the files of this directory that belong there."""
+    found: dict[str, list[Path]] = {}
+    for file in sorted(files):
+        found.setdefault(_OWNERS.get(file, "policies"), []).append(place / file)
+    return found
 
 
 def split(files: Mapping[str, bytes], names: Mapping[str, str]) -> Mapping[str, Mapping[str, bytes]]:
@@ -104,13 +129,18 @@ def writes(stored: Stored, files: Mapping[str, bytes]) -> Sequence[Write]:
     change. So a file that no PDP takes goes in first and out last: a mixture is refused, and the last good set serves on.
     """
     parts = split(files, stored.names)
-    changed = [name for name in parts if parts[name] != stored.maps[name].files]
+    changed = [name for name in parts if parts[name] != stored.maps[name].files or not stored.maps[name].exists]
     if len(changed) <= 1:
         return [Write(name, parts[name]) for name in changed]
     last = stored.names["policies"]
-    held = Write(last, {**stored.maps[last].files, MARKER: _NO_POLICY})
+    held = Write(last, {**stored.maps[last].files, MARKER: _no_policy()})
     between = [Write(name, parts[name]) for name in changed if name != last]
     return [held, *between, Write(last, parts[last])]
+
+
+def _no_policy() -> bytes:
+    """Cedar takes no such text; and no two pushes write the same, so that neither takes the other's for its own."""
+    return f"push {secrets.token_hex(8)} was under way: run sallyport k8s push again\n".encode()
 
 
 def differences(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> list[tuple[str, str]]:

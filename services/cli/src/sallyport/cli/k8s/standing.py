@@ -11,10 +11,11 @@ from typing import Final
 
 from sallyport.cli.k8s.asking import Answer
 from sallyport.cli.k8s.objects import Event, Pod
-from sallyport.cli.plain import plain
+from sallyport.cli.plain import cut, plain
 
 _HEAD: Final = ("POD", "READY", "REVISION", "RESTARTS", "AGE", "LAST ERROR")
 SHORT: Final = 12  # of a revision, as everywhere
+MAX_SHOWN: Final = 300  # bytes of a pod's errors, where people read them
 _DAY, _HOUR, _MINUTE = 86_400, 3600, 60
 
 
@@ -23,6 +24,7 @@ class Standing:
     pods: tuple[Pod, ...]
     answers: Mapping[str, Answer]
     now: datetime
+    missing: tuple[str, ...] = ()  # ConfigMaps that pods mount
 
     @property
     def revision(self) -> str:
@@ -32,12 +34,12 @@ class Standing:
 
     @property
     def good(self) -> bool:
-        """Every pod answers and is ready, on one revision, with nothing newer refused."""
+        """Every pod answers and is ready, on one revision, with nothing newer refused, and another could start."""
         staying = [pod for pod in self.pods if not pod.ending]
         answers = [self.answers[pod.name] for pod in staying]
         one = {answer.revision for answer in answers} == {self.revision} != {""}
         well = all(answer.heard and not answer.refused for answer in answers)
-        return one and well and all(pod.ready for pod in staying)
+        return one and well and not self.missing and all(pod.ready for pod in staying)
 
     def differs(self, pod: Pod) -> bool:
         found = self.answers[pod.name].revision
@@ -50,7 +52,7 @@ class Standing:
             ready = "ending" if pod.ending else "yes" if pod.ready else "no"
             revision = answer.revision[:SHORT] or "-"
             shown = f"{revision} differs" if self.differs(pod) else revision
-            errors = "; ".join(answer.errors) or "-"
+            errors = cut(plain("; ".join(answer.errors)), MAX_SHOWN) or "-"
             yield pod.name, ready, shown, str(pod.restarts), age(pod.created, self.now), errors
 
     def as_json(self, namespace: str, release: str, events: Sequence[Event]) -> str:
@@ -70,7 +72,8 @@ class Standing:
         ]
         told = [{"time": event.at.isoformat(), "reason": event.reason, "message": event.message} for event in events]
         whole = {"namespace": namespace, "release": release, "good": self.good, "revision": self.revision or None}
-        return json.dumps({**whole, "pods": pods, "events": told}, indent=2)
+        seen = {"missing_config_maps": list(self.missing), "pods": pods, "events": told}
+        return json.dumps({**whole, **seen}, indent=2)
 
 
 def table(rows: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -33,6 +33,7 @@ class Forbidden(Complaint):
     """The cluster knows who asks, and says no."""
 
     def __init__(self, right: Right) -> None:
+        self.right = right
         wrong = f"the cluster doesn't let you {right}"
         next_step = f"have this rule added to your Role in {right.namespace}: {right.rule}; {_RULES}"
         super().__init__(wrong, next_step, Exit.REFUSED)
@@ -40,6 +41,10 @@ class Forbidden(Complaint):
 
 class Missing(Complaint):
     """What was asked for isn't there."""
+
+
+class UnderWay(Complaint):
+    """Pods of two versions of the release."""
 
 
 class Changed(Complaint):

@@ -14,7 +14,9 @@ class Limits:
     header_bytes: int = 16_384  # names, values and separators together
     target_bytes: int = 2_048
     receive_seconds: float = 10.0  # a whole request, from the connection's start or the request's first byte
-    idle_seconds: float = 5.0  # between two requests of one connection
+    # Between two requests of one connection: longer than the 5 s after which common clients let go of theirs, so that
+    # none sends on what we are closing, and shorter than a drain.
+    idle_seconds: float = 8.0
     handshake_seconds: float = 5.0
     linger_seconds: float = 0.5  # for a peer to take the last answer before the connection is cut
     connections: int = 512
