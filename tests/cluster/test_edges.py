@@ -122,7 +122,11 @@ print(there.getresponse().status)
 """
 
 
-@pytest.mark.parametrize(("called", "answer"), [(place.AGENTS[0], "200"), ("prometheus", "401"), ("nobody", "401")])
+@pytest.mark.parametrize(
+    ("called", "answer"),
+    [(place.AGENTS[0], "200"), ("prometheus", "401"), ("nobody", "401")],
+    ids=["orchestrator", "prometheus", "nobody"],
+)
 def test_k1_a_certificate_of_the_ca_that_is_not_an_orchestrators_calls_nothing(
     gate: Place, called: str, answer: str
 ) -> None:
