@@ -62,6 +62,11 @@ class Pod:
     def containers(self) -> list[Object]:
         return [*self.spec.get("initContainers", []), *self.spec["containers"]]
 
+    @property
+    def lasting(self) -> list[Object]:
+        """Those that live as long as the pod."""
+        return [each for each in self.containers if each["name"] != "samples"]
+
     def container(self, name: str) -> Object:
         return next(each for each in self.containers if each["name"] == name)
 

@@ -91,7 +91,9 @@ def _sources(volume: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_pdp_is_a_native_sidecar_that_is_up_before_the_pep_and_outlives_it(profile: str) -> None:
     spec = render(profile).gate.spec
-    assert [(each["name"], each.get("restartPolicy")) for each in spec["initContainers"]] == [("pdp", "Always")]
+    first, *others = [(each["name"], each.get("restartPolicy")) for each in spec["initContainers"]]
+    assert first == ("pdp", "Always")
+    assert set(others) <= {("samples", None)}  # it ends before the PEP starts
     assert [each["name"] for each in spec["containers"]] == ["pep"]
     assert spec["initContainers"][0]["startupProbe"]  # without one the PEP would start beside it, not after it
 
@@ -118,7 +120,7 @@ def test_probes_ask_for_the_process_to_restart_and_for_the_snapshot_to_serve(pro
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_slow_start_has_a_minute_or_more_before_it_is_given_up(profile: str) -> None:
-    probes = {each["name"]: each["startupProbe"] for each in render(profile).gate.containers}
+    probes = {each["name"]: each["startupProbe"] for each in render(profile).gate.lasting}
     given = {name: each["periodSeconds"] * each["failureThreshold"] for name, each in probes.items()}
     assert {name for name, seconds in given.items() if seconds >= 60} == {"pep", "pdp"}
 
@@ -151,7 +153,7 @@ def test_ports_agree_between_containers_probes_services_policies_and_settings(pr
     gate = rendered.gate
     named = {port["name"]: port["containerPort"] for each in gate.containers for port in each.get("ports", [])}
     assert named == {"mcp": 8443, "management": 8444, "pdp-health": 7352, "pdp-metrics": 7353}
-    probes = [each[f"{kind}Probe"] for each in gate.containers for kind in ("startup", "liveness", "readiness")]
+    probes = [each[f"{kind}Probe"] for each in gate.lasting for kind in ("startup", "liveness", "readiness")]
     assert {probe["grpc"]["port"] for probe in probes if "grpc" in probe} == {named["pdp-health"]}
     assert {probe["httpGet"]["port"] for probe in probes if "httpGet" in probe} == {"management"}
     own = {port["name"] for port in gate.container("pep")["ports"]}
@@ -241,7 +243,7 @@ def test_secrets_are_for_the_group_alone_and_nothing_else_is_written_to(profile:
     }
     may = {("pdp", "/run/sallyport"), ("pdp", "/var/lib/sallyport/audit"), ("pep", "/var/lib/sallyport/audit")}
     if profile == "minimal":
-        may.add(("pep", "/srv/files"))
+        may |= {("pep", "/srv/files"), ("samples", "/srv/files")}
     assert writable == may
 
 

@@ -83,7 +83,7 @@ def test_the_minimal_profile_asks_for_nothing_that_a_bare_cluster_lacks() -> Non
 def test_each_container_has_the_resources_that_its_own_values_give(profile: str) -> None:
     given = profile_values(profile)["resources"]
     assert given["pep"] != given["pdp"]  # or one given the other's would go unseen
-    assert {each["name"]: each["resources"] for each in render(profile).gate.containers} == given
+    assert {each["name"]: each["resources"] for each in render(profile).gate.lasting} == given
 
 
 def test_an_autoscaler_measures_the_peps_own_cpu_against_the_percent_that_is_given() -> None:

@@ -159,7 +159,8 @@ def _status(pid: int, name: str) -> str:
 
 
 async def test_a_signal_ends_a_start_that_waits_for_a_database(here: Pod) -> None:
-    silent = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    ends: list[asyncio.StreamWriter] = []
+    silent = await asyncio.start_server(lambda _, writer: ends.append(writer), "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
     config = here.directory / "pep.yaml"
     text = config.read_text().replace("sqlite:///data/sample.db", f"postgresql://me@127.0.0.1:{port}/x")
@@ -171,6 +172,9 @@ async def test_a_signal_ends_a_start_that_waits_for_a_database(here: Pod) -> Non
     code, _, told = await container.stop()
     assert (code, "Traceback" in told) == (0, False), told  # 2, after five seconds, if it had been waited for
     silent.close()
+    for end in ends:
+        end.close()
+        await end.wait_closed()
     assert laptop.here("audit", "verify", here.directory).returncode == 0
 
 

@@ -75,6 +75,10 @@ spec:
     - name: pdp
       restartPolicy: Always
       {{- include "sallyport.pdpContainer" . | nindent 6 }}
+    {{- if and (include "sallyport.usesFiles" .) (not .Values.files.claim) }}
+    - name: samples
+      {{- include "sallyport.samplesContainer" . | nindent 6 }}
+    {{- end }}
   containers:
     - name: pep
       {{- include "sallyport.pepContainer" . | nindent 6 }}
