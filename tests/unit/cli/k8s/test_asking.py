@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from sallyport.cli.complaint import Complaint
-from sallyport.cli.k8s import asking, waiting
+from sallyport.cli.k8s import asking, promptly, waiting
 from sallyport.cli.k8s.asking import Answer, everybody, reasons
 from sallyport.cli.k8s.gate import Gate
 from sallyport.cli.k8s.objects import Pod
@@ -243,3 +243,21 @@ def test_the_table_keeps_one_line_short_and_a_program_gets_it_all() -> None:
     assert len(shown.encode()) == 300
     assert shown.endswith("x…")
     assert json.loads(standing.as_json("h", "gate", []))["pods"][0]["errors"] == list(errors)
+
+
+def test_no_thread_is_left_when_one_of_them_fails_for_the_end_of_the_process_to_catch() -> None:
+    begun, ended = threading.Barrier(3), list[str]()
+
+    def fail() -> str:
+        begun.wait(5)
+        raise Complaint("wrong", "next")
+
+    def work(name: str) -> str:
+        begun.wait(5)
+        threading.Event().wait(0.2)  # work that outlasts the other's failure
+        ended.append(name)
+        return name
+
+    with pytest.raises(Complaint):
+        promptly.gather({"a": fail, "b": lambda: work("b"), "c": lambda: work("c")}, time.monotonic() + 10, 3)
+    assert sorted(ended) == ["b", "c"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -19,10 +20,23 @@ def gather(calls: Mapping[str, Callable[[], T]], until: float, parallel: int) ->
     done: queue.SimpleQueue[tuple[str, T] | Exception] = queue.SimpleQueue()
     for item in calls.items():
         todo.put(item)
-    for _ in range(min(parallel, len(calls))):
-        threading.Thread(target=_work, args=(todo, done, until), daemon=True).start()
+    workers = [
+        threading.Thread(target=_work, args=(todo, done, until), daemon=True) for _ in range(min(parallel, len(calls)))
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        return _found(done, len(calls), until)
+    finally:
+        # A thread that a process's end catches inside a library of compiled code can abort it: none is left but a stuck one.
+        _empty(todo)
+        for worker in workers:
+            worker.join(max(0.0, until - time.monotonic()))
+
+
+def _found(done: queue.SimpleQueue[tuple[str, T] | Exception], count: int, until: float) -> Mapping[str, T]:
     found: dict[str, T] = {}
-    while len(found) < len(calls):
+    while len(found) < count:
         try:
             ended = done.get(timeout=max(0.0, until - time.monotonic()))
         except queue.Empty:
@@ -31,6 +45,12 @@ def gather(calls: Mapping[str, Callable[[], T]], until: float, parallel: int) ->
             raise ended
         found[ended[0]] = ended[1]
     return found
+
+
+def _empty(todo: queue.SimpleQueue[tuple[str, Callable[[], T]]]) -> None:
+    with contextlib.suppress(queue.Empty):
+        while True:
+            todo.get_nowait()
 
 
 def _work(
