@@ -32,7 +32,6 @@ class Cluster:
         config.load_kube_config()  # type: ignore[no-untyped-call]
         self.api = client.ApiClient()
         self.core: Any = client.CoreV1Api(self.api)  # each of its fields may be None to the checker
-        self.apps: Any = client.AppsV1Api(self.api)
         self._dynamic = DynamicClient(self.api)  # type: ignore[no-untyped-call]
 
     def apply(self, *documents: Manifest, namespace: str | None = None) -> None:
