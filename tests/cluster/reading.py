@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Final
+from typing import Any, Final
 
-from tests.cluster import place
+from tests.cluster import kube, place
+from tests.cluster.conftest import Place
 from tests.cluster.kube import Cluster, Ran
 
 _PYTHON: Final = ("/app/bin/python3.13", "-I", "-c")
@@ -20,6 +21,12 @@ else:
 there.request("GET", path)
 print(there.getresponse().read().decode())
 """
+
+
+def started(gate: Place) -> list[Any]:
+    """Which pods there are, and how often their containers have started again."""
+    pods = gate.cluster.pods(place.GATE, place.SELECTOR)
+    return [(pod.metadata.uid, [kube.container(pod, name).restart_count for name in ("pep", "pdp")]) for pod in pods]
 
 
 def metrics(cluster: Cluster, pod: str, port: int = 7353) -> dict[str, float]:

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from sallyport.cli import keys
-from tests.cluster import kube, place
+from tests.cluster import kube, once, place
 from tests.cluster.conftest import Place
 from tests.cluster.load import Load, load
-from tests.cluster.reading import metrics
+from tests.cluster.reading import metrics, started
 from tests.cluster.record import verify
 
 # By the container's id in its control group, the one process that is number 1 inside: from within it can't be killed.
@@ -32,6 +33,15 @@ for status in pathlib.Path("/proc").glob("[0-9]*/status"):
             print("killed")
     except OSError:
         pass
+"""
+# The SHA-256 of the certificate that a caller is shown on the port for calls.
+PEER = """
+import hashlib, socket, ssl, sys
+context = ssl.create_default_context(cafile="/identity/ca.crt")
+context.load_cert_chain("/identity/tls.crt", "/identity/tls.key")
+with socket.create_connection((sys.argv[1], 8443), timeout=10) as plain:
+    with context.wrap_socket(plain, server_hostname=sys.argv[2]) as channel:
+        print(hashlib.sha256(channel.getpeercert(binary_form=True)).hexdigest())
 """
 WORKERS = 4
 
@@ -137,14 +147,20 @@ def test_a_rotated_certificate_is_served_without_a_restart_or_a_failed_call(gate
     dns = x509.load_pem_x509_certificate(base64.b64decode(old["tls.crt"])).extensions
     names = list(dns.get_extension_for_class(x509.SubjectAlternativeName).value)
     pair = gate.authority().issue("server", names, keys.SERVER)
-    expiry = x509.load_pem_x509_certificate(pair.public).not_valid_after_utc.timestamp()
+    made = x509.load_pem_x509_certificate(pair.public)
+    expiry, fingerprint = made.not_valid_after_utc.timestamp(), made.fingerprint(hashes.SHA256()).hex()
+    before = started(gate)
     with both(gate) as loads:
         told = {"tls.crt": base64.b64encode(pair.public).decode(), "tls.key": base64.b64encode(pair.private).decode()}
         gate.cluster.core.patch_namespaced_secret(name, place.GATE, {"data": told})
         kube.until("every replica serves it", lambda: all(_serves(gate, pod, expiry) for pod in _names(gate)), 120)
+        for pod in gate.cluster.pods(place.GATE, place.SELECTOR):
+            asked = (PEER, str(pod.status.pod_ip), f"{place.RELEASE}.{place.GATE}.svc")
+            assert once.run(gate.cluster, place.AGENTS[0], place.ORCHESTRATOR, *asked) == fingerprint
         for each in loads:
             each.more(40)
             assert each.bad() == []
+    assert started(gate) == before
 
 
 def _names(gate: Place) -> list[str]:

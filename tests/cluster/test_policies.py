@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from tests.cluster import kube, place
 from tests.cluster.conftest import Place
 from tests.cluster.load import load
-from tests.cluster.reading import metrics, readiness, revision
+from tests.cluster.reading import metrics, readiness, revision, started
 
 POLICIES = f"{place.RELEASE}-policies"
 # Not what the set's own tests ask about: production requires them to pass.
@@ -61,11 +60,6 @@ def _refuses(gate: Place, pod: str) -> bool:
     """By its metric, and with the file's name in its readiness."""
     refused = metrics(gate.cluster, pod).get("sallyport_pdp_last_reload_success") == 0
     return refused and "broken.cedar" in readiness(gate.cluster, pod).get("policies", "")
-
-
-def started(gate: Place) -> list[Any]:
-    pods = gate.cluster.pods(place.GATE, place.SELECTOR)
-    return [(pod.metadata.uid, [kube.container(pod, name).restart_count for name in ("pep", "pdp")]) for pod in pods]
 
 
 def test_k5_a_change_is_in_force_in_every_replica_without_a_failed_call_or_a_restart(gate: Place) -> None:
