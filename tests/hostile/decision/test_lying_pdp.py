@@ -17,6 +17,7 @@ from sallyport.pep.decision import Decider, Denied, Mismatch, NoDecision, PdpCli
 from sallyport.pep.model import CheckedCall, Identity, Resolved, ResourceRef, Unresolved
 from sallyport.pep.refusal import Reason
 from tests.support.calls import ALICE, ALICE_ID, NoResolvers, checked
+from tests.support.fake_server import fake_server
 from tests.support.lying_pdp import Lie, LyingPdp, listening, tell_the_truth
 
 DEADLINE = 0.5  # seconds
@@ -283,25 +284,19 @@ async def nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 @pytest.mark.parametrize("peer", [black_hole, reset, nonsense], ids=lambda peer: peer.__name__)
 async def test_a_broken_line_is_a_refusal_within_the_deadline(peer: Peer, key_file: Path) -> None:
-    served: set[asyncio.Task[None] | None] = set()
+    served: list[Peer] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        served.add(asyncio.current_task())  # gRPC may connect more than once, and hang up in between
-        try:
-            await peer(reader, writer)
-        finally:
-            writer.transport.abort()
+        served.append(peer)  # gRPC may connect more than once, and hang up in between
+        await peer(reader, writer)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    client = PdpClient(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", HopKeyFile(key_file))
-    started = time.monotonic()
-    denied = await ask(Decider(client, NoResolvers(), frozenset()))
-    assert time.monotonic() - started < DEADLINE * 1.2 + 0.1
-    await client.close()
-    server.close()
-    await server.wait_closed()
+    async with fake_server(serve) as port:
+        client = PdpClient(f"127.0.0.1:{port}", HopKeyFile(key_file))
+        started = time.monotonic()
+        denied = await ask(Decider(client, NoResolvers(), frozenset()))
+        assert time.monotonic() - started < DEADLINE * 1.2 + 0.1
+        await client.close()
     assert served
-    await asyncio.gather(*(task for task in served if task), return_exceptions=True)
     assert isinstance(denied, Denied)
     assert denied.refusal.reason is Reason.NO_DECISION
 

@@ -16,6 +16,7 @@ import pytest
 
 from sallyport.contract.seal import HopKey
 from tests.support import laptop
+from tests.support.fake_server import fake_server
 from tests.support.pod import PATIENCE, Pod, pod
 from tests.support.raw_call import denied, permitted, unavailable
 
@@ -158,23 +159,21 @@ def _status(pid: int, name: str) -> str:
     return next(line.partition(":")[2].strip() for line in lines if line.startswith(name))
 
 
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await asyncio.Event().wait()
+
+
 async def test_a_signal_ends_a_start_that_waits_for_a_database(here: Pod) -> None:
-    ends: list[asyncio.StreamWriter] = []
-    silent = await asyncio.start_server(lambda _, writer: ends.append(writer), "127.0.0.1", 0)
-    port = silent.sockets[0].getsockname()[1]
-    config = here.directory / "pep.yaml"
-    text = config.read_text().replace("sqlite:///data/sample.db", f"postgresql://me@127.0.0.1:{port}/x")
-    config.write_text(text.replace("egress: []", f'egress: ["127.0.0.1:{port}"]'))
-    container = await here.start("pep")
-    async with asyncio.timeout(PATIENCE):
-        while not list((here.directory / "audit").glob("pep-*/*.jsonl")):  # noqa: ASYNC110 — another process's state
-            await asyncio.sleep(0.005)
-    code, _, told = await container.stop()
-    assert (code, "Traceback" in told) == (0, False), told  # 2, after five seconds, if it had been waited for
-    silent.close()
-    for end in ends:
-        end.close()
-        await end.wait_closed()
+    async with fake_server(silent) as port:
+        config = here.directory / "pep.yaml"
+        text = config.read_text().replace("sqlite:///data/sample.db", f"postgresql://me@127.0.0.1:{port}/x")
+        config.write_text(text.replace("egress: []", f'egress: ["127.0.0.1:{port}"]'))
+        container = await here.start("pep")
+        async with asyncio.timeout(PATIENCE):
+            while not list((here.directory / "audit").glob("pep-*/*.jsonl")):  # noqa: ASYNC110 — another process's state
+                await asyncio.sleep(0.005)
+        code, _, told = await container.stop()
+        assert (code, "Traceback" in told) == (0, False), told  # 2, after five seconds, if it had been waited for
     assert laptop.here("audit", "verify", here.directory).returncode == 0
 
 

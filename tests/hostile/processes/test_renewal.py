@@ -26,6 +26,7 @@ from sallyport.cli import issuer, keys, ports, settings
 from sallyport.cli.laptop import Laptop
 from sallyport.runtime import atomic_file
 from tests.support import laptop
+from tests.support.fake_server import fake_server
 from tests.support.laptop import Up
 from tests.support.pki import Pair, authority
 from tests.support.raw_call import META, VERSION, permitted
@@ -273,12 +274,10 @@ class Service:
     second: int
     ready: Callable[[], Awaitable[bool]]
     lag: float = 0.5
-    _all: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, away = await asyncio.open_connection("127.0.0.1", self.first)
-        ways = [asyncio.create_task(self._pump(*way)) for way in ((reader, away), (there, writer))]
-        self._all.update(ways)
+        await asyncio.gather(self._pump(reader, away), self._pump(there, writer))
 
     async def watch(self) -> None:
         async def away() -> bool:
@@ -347,21 +346,19 @@ async def test_no_call_fails_when_a_pep_stops_and_another_takes_over(tmp_path: P
 
         async with another(running, asked.trusted) as other:
             service = Service(int(running.endpoint.mcp_url.rpartition(":")[2].split("/")[0]), other, ready)
-            server = await asyncio.start_server(service.carry, "127.0.0.1", 0)
-            port = server.sockets[0].getsockname()[1]
-            calls = Load(f"https://127.0.0.1:{port}/mcp", asked.trusted, lambda: laptop.token(running.directory))
-            async with calls.running():
-                watching = asyncio.create_task(service.watch())
-                await calls.until_more(100)
-                assert calls.answers["close"] == 0
-                began = time.monotonic()
-                os.kill(pid, signal.SIGTERM)
-                await watching
-                await until(lambda: is_gone(pid))
-                assert DRAIN <= time.monotonic() - began < DRAIN + 30
-                await calls.until_more(100)
-            assert calls.answers["close"] >= WORKERS  # each pool was told, and none was surprised
-            server.close()
+            async with fake_server(service.carry) as port:
+                calls = Load(f"https://127.0.0.1:{port}/mcp", asked.trusted, lambda: laptop.token(running.directory))
+                async with calls.running():
+                    watching = asyncio.create_task(service.watch())
+                    await calls.until_more(100)
+                    assert calls.answers["close"] == 0
+                    began = time.monotonic()
+                    os.kill(pid, signal.SIGTERM)
+                    await watching
+                    await until(lambda: is_gone(pid))
+                    assert DRAIN <= time.monotonic() - began < DRAIN + 30
+                    await calls.until_more(100)
+                assert calls.answers["close"] >= WORKERS  # each pool was told, and none was surprised
         assert laptop.records(running.directory)[-1]["kind"] == "close"
 
 
