@@ -208,9 +208,26 @@ def test_p1_what_was_broken_past_us_is_told_pod_by_pod_and_mended_by_a_push(poli
     assert {pod["revision"] for pod in document["pods"]} == {good}
     assert all(pod["ready"] for pod in document["pods"])
     assert all("broken.cedar:" in "".join(pod["errors"]) for pod in document["pods"])
+    for _ in range(2):
+        told = json.loads(run("status", "--record", "--json").stdout)["events"]
+    seen = [event["reason"] for event in told if "seen: " in event["message"] and "broken.cedar:" in event["message"]]
+    assert seen == ["PolicyRefused"], "one Event, however often it is looked at"
     mended = push(policies)
     assert mended.returncode == 0, mended.stderr
     assert "- broken.cedar" in mended.stdout
+
+
+def test_a_bare_apply_is_in_the_events_once_status_has_recorded_it(policies: Policies) -> None:
+    before = mounted(policies)
+    data = json.dumps({"data": {"more.cedar": "// applied past us\n"}})
+    kube.kubectl("patch", "configmap", policies.names["policies"], "-n", place.GATE, "--type=merge", "-p", data)
+    applied = mounted(policies)
+    assert applied != before
+    kube.until("every pod serves it", lambda: status()[0] == 0 and status()[1]["revision"] == applied, 150)
+    for _ in range(2):
+        told = json.loads(run("status", "--record", "--json").stdout)["events"]
+    about_it = [event["reason"] for event in told if applied[:12] in event["message"]]
+    assert about_it == ["PolicyServed"], "one Event, however often it is looked at"
 
 
 def test_nobodys_change_is_overwritten_unseen(policies: Policies) -> None:

@@ -27,6 +27,9 @@ def status(
         Path | None,
         typer.Option(metavar="FILE", help="Check that the PEPs' certificates come from this CA.", show_default=False),
     ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Write an Event of the revision seen, if none tells it yet.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show each pod's revision, readiness and last error, asked of the pod itself, and the last policy events.
@@ -39,6 +42,9 @@ def status(
     missing = lacking.find(cluster, gate)
     standing = Standing(gate.pods, asking.everybody(cluster, gate, ca), datetime.now(UTC), tuple(missing))
     events = telling.last(cluster, gate)
+    if record:
+        telling.record(cluster, gate, standing, events)
+        events = telling.last(cluster, gate)
     if as_json:
         print(standing.as_json(gate.namespace, gate.release, events))
     else:
