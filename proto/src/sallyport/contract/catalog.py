@@ -10,30 +10,38 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    field_validator,
-    model_validator,
-)
+from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
+
+from sallyport.contract.parts import Description, Limits, Name, Orgs, Part, Sha256, Title
+from sallyport.contract.surfaces import Prompt, Resource, Server, Upstream
+
+__all__ = [
+    "MAX_EACH",
+    "MAX_TOOLS",
+    "Catalog",
+    "Effect",
+    "Hosted",
+    "Limits",
+    "Name",
+    "Prompt",
+    "Resource",
+    "ResourceMapping",
+    "Server",
+    "Tool",
+    "Upstream",
+    "UpstreamRef",
+    "digest",
+]
 
 MAX_TOOLS: Final = 1000
 MAX_EACH: Final = 64  # elements that an array named by `each` may have
 _POINTER: Final = re.compile(r"(?:/(?:[^~/]|~[01])*)+")  # RFC 6901 §3, without the whole document
-_HIDDEN: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
+# A path segment of the gate: /mcp/NAME.
+ServerName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 EntityType = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(::[A-Za-z_][A-Za-z0-9_]*)*$", max_length=128)
 ]
-Org = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Effect(StrEnum):
@@ -44,24 +52,21 @@ class Effect(StrEnum):
     DESTRUCTIVE = "destructive"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
-
-
-class Hosted(_Part):
+class Hosted(Part):
     """Code in the PEP, by its registered name."""
 
     hosted: Name
 
 
-class UpstreamRef(_Part):
-    """An MCP server behind the gate, by its name under `upstreams`."""
+class UpstreamRef(Part):
+    """A tool of an MCP server behind the gate, which stands under `upstreams`."""
 
     upstream: Name
+    tool: Annotated[str, Field(min_length=1, max_length=128)] | None = None  # its name there, where it is another
 
 
 def _provider_kind(value: Any) -> str | None:
-    if isinstance(value, _Part):
+    if isinstance(value, Part):
         return "hosted" if isinstance(value, Hosted) else "upstream"
     keys = value if isinstance(value, dict) else ()
     return next((kind for kind in ("hosted", "upstream") if kind in keys), None)
@@ -77,7 +82,7 @@ Provider = Annotated[
 ]
 
 
-class ResourceMapping(_Part):
+class ResourceMapping(Part):
     """Where in the checked arguments the id of what a call touches stands. Several pointers make one joined id."""
 
     type: EntityType
@@ -102,26 +107,19 @@ class ResourceMapping(_Part):
         return self
 
 
-class Limits(_Part):
-    """What one call may cost."""
-
-    timeout_ms: int = Field(default=5000, ge=1, le=60_000)
-    result_bytes: int = Field(default=256 << 10, ge=1, le=4 << 20)
-
-
-class Tool(_Part):
+class Tool(Part):
     """One reviewed tool. A missing effect counts as destructive, a missing `open_world` as true."""
 
     name: Name
-    title: str = Field(default="", max_length=256)
-    description: str = Field(default="", max_length=8192)
+    title: Title = ""
+    description: Description = ""
     effect: Effect = Effect.DESTRUCTIVE
     open_world: bool = True
     provider: Provider
     input: dict[str, Any]
     output: dict[str, Any] | None = None
     resources: tuple[ResourceMapping, ...] = Field(default=(), max_length=16)
-    orgs: tuple[Org, ...] | Literal["all"] = "all"
+    orgs: Orgs = "all"
     required_context: tuple[Literal["ip", "risk", "mfa_age", "call_count"], ...] = ()
     limits: Limits = Limits()
     pin: Sha256 | None = None
@@ -131,31 +129,12 @@ class Tool(_Part):
         """The entity types a call is judged on, each once; the tool itself where it names no resources."""
         return tuple(dict.fromkeys(mapping.type for mapping in self.resources)) or ("Tool",)
 
-    @field_validator("title", "description")
-    @classmethod
-    def _check_visible(cls, text: str) -> str:
-        # Tool poisoning: the model reads characters that the reviewer's screen doesn't show.
-        if any(unicodedata.category(character) in _HIDDEN and character not in "\n\t" for character in text):
-            raise ValueError("holds a control or invisible character; remove it")
-        return text
-
     @field_validator("input", "output")
     @classmethod
     def _check_object(cls, schema: dict[str, Any] | None) -> dict[str, Any] | None:
         if schema is not None and schema.get("type") != "object":
             raise ValueError("must be a JSON Schema with `type: object`")
         return schema
-
-    @field_validator("orgs", mode="wrap")
-    @classmethod
-    def _check_orgs(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            orgs = check(tuple(value) if isinstance(value, list) else value)
-        except ValidationError:  # one message, not one for each side of the union
-            orgs = ()
-        if not orgs:  # empty means refuse, not everybody
-            raise ValueError("must be `all` or a list of at least one org")
-        return orgs
 
     @field_validator("required_context")
     @classmethod
@@ -165,43 +144,79 @@ class Tool(_Part):
         return names
 
 
-class Upstream(_Part):
-    """An MCP server behind the gate."""
-
-    url: Annotated[str, StringConstraints(pattern=r"^https://[^\s/?#@]+(/[^\s?#]*)?$", max_length=2048)]
-
-
-class Catalog(_Part):
+class Catalog(Part):
     """catalog.yaml."""
 
-    tools: tuple[Tool, ...] = Field(max_length=MAX_TOOLS)
-    upstreams: dict[Name, Upstream] = {}
+    tools: tuple[Tool, ...] = Field(default=(), max_length=MAX_TOOLS)
+    prompts: tuple[Prompt, ...] = Field(default=(), max_length=MAX_TOOLS)
+    resources: tuple[Resource, ...] = Field(default=(), max_length=MAX_TOOLS)
+    upstreams: dict[Name, Upstream] = Field(default_factory=dict)
+    servers: dict[ServerName, Server] = Field(default_factory=dict)
 
     def tool(self, name: str) -> Tool | None:
         """The tool with exactly this name."""
-        return self._by_name.get(name)
+        return self._tools.get(name)
+
+    def prompt(self, name: str) -> Prompt | None:
+        return self._prompts.get(name)
+
+    def resource(self, uri: str) -> Resource | None:
+        """The entry that a URI falls under: itself, else the longest template or prefix that matches."""
+        exact = self._uris.get(uri)
+        if exact is not None:
+            return exact
+        matching = [entry for entry in self.resources if entry.uri is None and entry.matches(uri)]
+        return max(matching, key=lambda entry: len(entry.key), default=None)
 
     @cached_property
-    def _by_name(self) -> dict[str, Tool]:
+    def _tools(self) -> dict[str, Tool]:
         return {tool.name: tool for tool in self.tools}
 
-    @field_validator("tools")
-    @classmethod
-    def _check_names(cls, tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
-        if not tools:  # empty means refuse
+    @cached_property
+    def _prompts(self) -> dict[str, Prompt]:
+        return {prompt.name: prompt for prompt in self.prompts}
+
+    @cached_property
+    def _uris(self) -> dict[str, Resource]:
+        return {entry.uri: entry for entry in self.resources if entry.uri is not None}
+
+    @model_validator(mode="after")
+    def _check_something(self) -> Catalog:
+        if not (self.tools or self.prompts or self.resources):  # empty means refuse
             raise ValueError("list at least one tool")
-        twins = _twins(tool.name for tool in tools)
-        if twins:
-            raise ValueError(f"names that are, or look, the same: {', '.join(twins)}; rename all but one")
-        return tools
+        for names in ([tool.name for tool in self.tools], [prompt.name for prompt in self.prompts]):
+            twins = _twins(names)
+            if twins:
+                raise ValueError(f"names that are, or look, the same: {', '.join(twins)}; rename all but one")
+        keys = [entry.key for entry in self.resources]
+        if len(set(keys)) != len(keys):
+            raise ValueError("resources: the same uri, template or prefix stands there twice; keep one")
+        return self
 
     @model_validator(mode="after")
     def _check_upstreams(self) -> Catalog:
-        for tool in self.tools:
-            if isinstance(tool.provider, UpstreamRef) and tool.provider.upstream not in self.upstreams:
-                raise ValueError(
-                    f"tool {tool.name!r} names the upstream {tool.provider.upstream!r}; add it to upstreams"
-                )
+        named = [
+            *(
+                (f"tool {tool.name!r}", tool.provider.upstream)
+                for tool in self.tools
+                if isinstance(tool.provider, UpstreamRef)
+            ),
+            *((f"prompt {prompt.name!r}", prompt.upstream) for prompt in self.prompts),
+            *((f"resource {entry.key!r}", entry.upstream) for entry in self.resources),
+        ]
+        for what, upstream in named:
+            if upstream not in self.upstreams:
+                raise ValueError(f"{what} names the upstream {upstream!r}; add it to upstreams")
+        return self
+
+    @model_validator(mode="after")
+    def _check_servers(self) -> Catalog:
+        known = (set(self._tools), set(self._prompts), {entry.key for entry in self.resources})
+        for name, server in self.servers.items():
+            for listed, there in zip((server.tools, server.prompts, server.resources), known, strict=True):
+                lost = [one for one in listed if one not in there]
+                if lost:
+                    raise ValueError(f"server {name!r} names {lost[0]!r}, which the catalog doesn't have")
         return self
 
 

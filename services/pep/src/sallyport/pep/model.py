@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 SCOPE_TOKEN: Final = re.compile(r"[!#-\[\]-~]{1,128}")  # RFC 6749 §3.3: no quote, no backslash, no blank
@@ -36,6 +36,7 @@ class Request:
     method: str
     headers: tuple[tuple[bytes, bytes], ...]  # names lower-case, in order of arrival
     body: bytes
+    server: str = ""  # the named set of /mcp/NAME; empty: all of the catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,9 @@ class Envelope:
     version: str  # the protocol version to answer in
     method: str
     traceparent: str = ""  # W3C, 55 characters, or empty
+    capabilities: Mapping[str, Json] = field(default_factory=dict)  # the client's own; a legacy one's are unknown: none
+    log_level: str = ""  # empty: no notifications/message on this request's stream
+    progress_token: str | int | None = None  # none: no notifications/progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +103,113 @@ class ListTools:
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """Modern: what a client brings where a first answer was `input_required` (multi round-trip requests)."""
+
+    responses: Mapping[str, Json]  # inputResponses, by the keys of inputRequests
+    state: str  # requestState as we gave it out: sealed; empty if there was none
+
+
+@dataclass(frozen=True, slots=True)
 class CallTool:
     envelope: Envelope
     name: str
     arguments: Mapping[str, Json]
+    retry: Retry | None = None
 
 
-Message: TypeAlias = Initialize | Discover | Ping | Notification | ListTools | CallTool
+@dataclass(frozen=True, slots=True)
+class ListPrompts:
+    envelope: Envelope
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GetPrompt:
+    envelope: Envelope
+    name: str
+    arguments: Mapping[str, Json]
+    retry: Retry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListResources:
+    envelope: Envelope
+    cursor: str | None = None
+    templates: bool = False  # resources/templates/list
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResource:
+    envelope: Envelope
+    uri: str
+    retry: Retry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Legacy: resources/subscribe and resources/unsubscribe."""
+
+    envelope: Envelope
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """completion/complete, for an argument of a prompt or a variable of a resource template: one of the two is given."""
+
+    envelope: Envelope
+    prompt: str
+    template: str
+    argument: Mapping[str, Json]  # name and value
+    context: Mapping[str, Json]  # arguments given so far
+
+
+@dataclass(frozen=True, slots=True)
+class SetLevel:
+    """Legacy: logging/setLevel. Nothing outlives a request here, so nothing is set by it."""
+
+    envelope: Envelope
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Modern: subscriptions/listen, one long answer."""
+
+    envelope: Envelope
+    tools: bool
+    prompts: bool
+    resources: bool
+    uris: tuple[str, ...]  # resources whose updates are wanted
+
+
+@dataclass(frozen=True, slots=True)
+class AboutTask:
+    """tasks/get, tasks/update and tasks/cancel (extension)."""
+
+    envelope: Envelope
+    task: str  # as we gave it out: sealed
+    responses: Mapping[str, Json] = field(default_factory=dict)  # of tasks/update
+
+
+Message: TypeAlias = (
+    Initialize
+    | Discover
+    | Ping
+    | Notification
+    | ListTools
+    | CallTool
+    | ListPrompts
+    | GetPrompt
+    | ListResources
+    | ReadResource
+    | Subscribe
+    | Complete
+    | SetLevel
+    | Listen
+    | AboutTask
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +222,21 @@ class ResourceRef:
 
 @dataclass(frozen=True, slots=True)
 class CheckedCall:
-    """A call whose arguments fit the tool's schema: what is judged, and to the byte what runs."""
+    """A request whose arguments fit: what is judged, and to the byte what runs."""
 
-    name: str
+    name: str  # a tool's, a prompt's, or a resource's URI
     arguments: Mapping[str, Json]  # defaults filled in, integral numbers made integers
     canonical: bytes  # the same, RFC 8785
-    digest: str  # SHA-256 of canonical, hex
+    digest: str  # SHA-256 of canonical, and of `retry` if there is any; hex
     resources: tuple[ResourceRef, ...]
     catalog_digest: str
+    method: str = "tools/call"
+    retry: bytes = b""  # canonical: what else goes along with a retried request, `{inputResponses, requestState}`
+
+    @property
+    def action(self) -> str:
+        """What the PDP knows it by."""
+        return self.name if self.method == "tools/call" else self.method
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +278,38 @@ class ToolOutput:
     content: tuple[dict[str, Json], ...]
     structured: dict[str, Json] | None = None
     is_error: bool = False
+    meta: Mapping[str, Json] = field(default_factory=dict)  # an upstream's own _meta
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An upstream's result of any other method, or one that is no tool's output yet: a task, a wish for input."""
+
+    result: Mapping[str, Json]  # without resultType and caching hints: those are ours to say
+    type: str = "complete"  # resultType: complete, input_required, task
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An upstream's own JSON-RPC error: it says so itself, so the effect is known to have failed."""
+
+    code: int
+    message: str
+    data: Json = None
+
+
+Output: TypeAlias = ToolOutput | Reply | Failed
+
+
+class Emit(Protocol):
+    """Sends one notification on the stream of the request that is being answered, as soon as the client takes it."""
+
+    async def __call__(self, method: str, params: Mapping[str, Json]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back over HTTP."""
+    """What goes back over HTTP. On a stream that has begun only the body goes, as its last message."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]

@@ -1,0 +1,137 @@
+"""What an upstream offers besides tools, the upstreams themselves, and the named sets in which clients see it all."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from sallyport.contract.parts import Description, Limits, Name, Orgs, Part, Sha256, Title
+
+MAX_URI: Final = 2048
+_LOOPBACK: Final = frozenset({"127.0.0.1", "[::1]", "localhost"})
+_HEADER: Final = r"^[a-z0-9-]{1,64}$"
+_VARIABLE: Final = re.compile(r"\{[A-Za-z0-9_]{1,64}\}")
+_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]*")  # RFC 3986 §3; no blank, no control, no raw Unicode
+
+
+def _upstream_url(url: str) -> str:
+    parts = urlsplit(url)
+    local = parts.scheme == "http" and parts.netloc.rpartition(":")[0] in _LOOPBACK
+    if not local and parts.scheme != "https":
+        raise ValueError("is not https; plain http is for loopback only, with its port: http://127.0.0.1:3000/mcp")
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", url):
+        raise ValueError("must have a host, and neither user, query nor fragment")
+    return url
+
+
+Url = Annotated[str, Field(max_length=MAX_URI), AfterValidator(_upstream_url)]
+
+
+class UpstreamLimits(Part):
+    """What one upstream may hold of this gate: a slow one takes no other's place."""
+
+    connect_ms: int = Field(default=2000, ge=1, le=30_000)
+    idle_ms: int = Field(default=15_000, ge=1, le=300_000)  # between two pieces of an answer
+    connections: int = Field(default=64, ge=1, le=16_384)
+    queue: int = Field(default=128, ge=0, le=16_384)  # calls that may wait for a connection; more are refused at once
+    sessions: int = Field(default=256, ge=1, le=65_536)  # of a legacy upstream that keeps state
+    session_idle_seconds: int = Field(default=300, ge=1, le=86_400)
+
+
+class Upstream(Part):
+    """An MCP server behind the gate. Its secrets are files, by its name: see `upstreams` in pep.yaml."""
+
+    url: Url
+    era: Literal["auto", "2026-07-28", "2025-11-25"] = "auto"
+    credential: Annotated[str, StringConstraints(pattern=_HEADER)] | None = (
+        None  # the header that its file's value is for
+    )
+    client_certificate: bool = False
+    assertion: bool = False  # tell it, signed, for whom the gate calls
+    audience: Annotated[str, Field(min_length=1, max_length=MAX_URI)] | None = (
+        None  # of the assertion; its url if absent
+    )
+    limits: UpstreamLimits = UpstreamLimits()
+
+
+class PromptArgument(Part):
+    name: Name
+    title: Title = ""
+    description: Description = ""
+    required: bool = False
+
+
+class Prompt(Part):
+    """One reviewed prompt of an upstream."""
+
+    name: Name
+    title: Title = ""
+    description: Description = ""
+    upstream: Name
+    prompt: Annotated[str, Field(min_length=1, max_length=128)] | None = None  # its name there, where it is another
+    arguments: tuple[PromptArgument, ...] = Field(default=(), max_length=64)
+    orgs: Orgs = "all"
+    limits: Limits = Limits()
+    pin: Sha256 | None = None
+
+    @property
+    def there(self) -> str:
+        return self.prompt or self.name
+
+
+class Resource(Part):
+    """What may be read of an upstream: one URI, a template (RFC 6570, level 1), or all beneath a prefix."""
+
+    uri: Annotated[str, Field(max_length=MAX_URI)] | None = None
+    template: Annotated[str, Field(max_length=MAX_URI)] | None = None
+    prefix: Annotated[str, Field(max_length=MAX_URI)] | None = None
+    upstream: Name
+    orgs: Orgs = "all"
+    limits: Limits = Limits()
+
+    @property
+    def key(self) -> str:
+        """By what it is told apart."""
+        return self.uri or self.template or self.prefix or ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Resource:
+        given = [text for text in (self.uri, self.template, self.prefix) if text is not None]
+        if len(given) != 1:
+            raise ValueError("give exactly one of `uri`, `template` and `prefix`")
+        plain = _VARIABLE.sub("x", given[0]) if self.template else given[0]
+        if not _URI.fullmatch(plain) or "{" in plain or "}" in plain:
+            raise ValueError("is no absolute URI in ASCII; a template's variables are written {name}")
+        return self
+
+    def matches(self, uri: str) -> bool:
+        """Whether a URI that somebody names is this one; see `canonical`."""
+        if self.uri is not None:
+            return uri == self.uri
+        if not canonical(uri):
+            return False
+        if self.prefix is not None:
+            return uri.startswith(self.prefix) and uri != self.prefix
+        pieces = map(re.escape, _VARIABLE.split(self.template or ""))
+        return re.fullmatch(r"[^/?#]+".join(pieces), uri) is not None
+
+
+def canonical(uri: str) -> bool:
+    """Whether a URI means the same to every reader: no dot segment, no encoded separator, nothing hidden."""
+    if not _URI.fullmatch(uri) or len(uri) > MAX_URI or "\\" in uri:
+        return False
+    decoded = re.sub(r"%2[eE]", ".", uri)
+    if re.search(r"%(?:2[fF]|5[cC]|00|25)", decoded):
+        return False
+    return not any(segment in {".", ".."} for segment in re.split(r"[/?#:]", decoded))
+
+
+class Server(Part):
+    """A named set: what a client sees at /mcp/NAME, and nothing else."""
+
+    tools: tuple[Name, ...] = Field(default=(), max_length=1000)
+    prompts: tuple[Name, ...] = Field(default=(), max_length=1000)
+    resources: tuple[str, ...] = Field(default=(), max_length=1000)  # as they stand under `resources`
