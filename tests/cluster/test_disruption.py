@@ -97,9 +97,12 @@ def test_a_killed_pep_fails_no_call_but_those_on_it(gate: Place) -> None:
         kill(gate, "pep")
         gate.cluster.ready(place.GATE, place.SELECTOR, 3)
         for each in loads:
+            on_it = each.bad()
+            # Its connections break, and until Kubernetes knows that it is gone new ones are sent there, and refused.
+            assert all(call.detail.startswith(("RemoteProtocolError", "ReadError", "ConnectError")) for call in on_it)
+            assert len([call for call in on_it if not call.detail.startswith("ConnectError")]) <= WORKERS, on_it
             each.more(40)
-            # A worker has one connection, and one call on it: more than one failure each would be another replica's.
-            assert len(each.bad()) <= WORKERS, each.bad()
+            assert each.bad() == on_it, "with the process back nothing fails: no other replica did"
 
 
 def test_a_drained_node_fails_no_call(gate: Place) -> None:

@@ -218,12 +218,16 @@ def test_p1_what_was_broken_past_us_is_told_pod_by_pod_and_mended_by_a_push(poli
 
 
 def test_a_bare_apply_is_in_the_events_once_status_has_recorded_it(policies: Policies) -> None:
-    before = mounted(policies)
-    data = json.dumps({"data": {"more.cedar": "// applied past us\n"}})
+    before = status()[1]["revision"]
+    file = policies.directory / "org_isolation.cedar"
+    data = json.dumps({"data": {file.name: f"{file.read_text()}// applied past us\n"}})
     kube.kubectl("patch", "configmap", policies.names["policies"], "-n", place.GATE, "--type=merge", "-p", data)
-    applied = mounted(policies)
-    assert applied != before
-    kube.until("every pod serves it", lambda: status()[0] == 0 and status()[1]["revision"] == applied, 150)
+
+    def served() -> str:
+        code, document = status()
+        return "" if code or document["revision"] == before else str(document["revision"])
+
+    applied = kube.until("every pod serves it", served, 150)
     for _ in range(2):
         told = json.loads(run("status", "--record", "--json").stdout)["events"]
     about_it = [event["reason"] for event in told if applied[:12] in event["message"]]

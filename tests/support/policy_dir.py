@@ -29,6 +29,8 @@ entity Compound in [User, Agent] {
 };
 entity Tool { orgs: Set<Org> };
 entity Server { orgs: Set<Org> };
+entity Prompt { orgs: Set<Org>, upstream: String };
+entity McpResource { orgs: Set<Org>, upstream: String };
 entity File { org: Org, owner: String };
 entity Table { org: Org, environment: String, owner?: String };
 type Session = { now: datetime, hour_utc: Long, ip?: ipaddr, risk?: Long, mfa_age?: duration, call_count?: Long };
@@ -97,14 +99,18 @@ def files(
     agents: Mapping[str, Any] = AGENTS,
     resources: Mapping[str, Any] = RESOURCES,
     tools: list[dict[str, Any]] | None = None,
+    surfaces: Mapping[str, Any] | None = None,
 ) -> dict[str, bytes]:
-    """The files of one directory; YAML is written as JSON, one value a line, so that places can be told."""
+    """The files of one directory; YAML is written as JSON, one value a line, so that places can be told.
+
+    `surfaces` is what the catalog lists beside its tools.
+    """
     texts = {
         "base.cedarschema": base,
         "roles.yaml": _yaml({"roles": roles}),
         "agents.yaml": _yaml({"agents": agents}),
         "resources.yaml": _yaml(resources),
-        "catalog.yaml": _yaml({"tools": TOOLS if tools is None else tools}),
+        "catalog.yaml": _yaml({"tools": TOOLS if tools is None else tools, **(surfaces or {})}),
         **policies,
     }
     return {name: text.encode() for name, text in texts.items()}

@@ -196,11 +196,10 @@ def test_a_fact_that_the_session_lacks_is_a_condition(mine: Path) -> None:
 def test_whoever_is_told_never_is_denied_and_whoever_is_permitted_appears(mine: Path) -> None:
     """Each caller out of a crowd is told of by the row of the kind that they are."""
     parts = read(mounted_dir.read(mine))
-    tool = parts.snapshot.catalog.tool("read_file")
-    assert tool is not None
+    action = parts.snapshot.rules["read_file"].action
     now = datetime(2026, 3, 4, 12, tzinfo=UTC)
     uid = ("File", "bob/notes.txt")
-    rows = who.answers(parts, who.Asked(tool, now, {}, Session(), uid))
+    rows = who.answers(parts, who.Asked(action, now, {}, Session(), uid))
     query = Query("read_file", *uid, input={"path": uid[1]})
     for user, roles, scopes in itertools.product(
         ("bob", "erin", "zoe"), (("guest",), ("user",), ("guest", "user")), ((), ("files:all",), ("else",))

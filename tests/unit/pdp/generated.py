@@ -221,7 +221,7 @@ def typed() -> tuple[BaseSchema, dict[str, Action]]:
     model = base_schema.read(sample.BASE)
     tools = base().catalog.tools
     inputs = {tool.name: json_schema.record_type(tool.input) for tool in tools}
-    return model, schema.actions(model, inputs, tools)
+    return model, schema.actions(model, inputs, base().catalog)
 
 
 @cache
@@ -255,6 +255,7 @@ def held(policies: Sequence[Policy]) -> Snapshot:
         room=Room(made, cedarpy.Schema.from_str(narrow)),
         rules=MappingProxyType(asked),
         conditions=conditions,
+        named=frozenset(reads.named),
         seen={},
     )
 

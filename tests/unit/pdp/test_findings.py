@@ -154,8 +154,8 @@ POLICIES = [
         "same-text",
         _policy(
             "forbid",
-            'principal, action in Action::"group:read_only", resource',
-            "unless { principal.agent_trust_level >= 1 }",
+            'principal, action in Action::"group:write", resource',
+            "unless { principal.agent_trust_level >= 5 }",
         ),
         (2, 2),
     ),

@@ -122,7 +122,7 @@ def test_what_the_settings_name_may_be_reached_where_egress_lists_it(
     tmp_path: Path, url: str, otlp: str, egress: Any
 ) -> None:
     found = load(tmp_path, connecting(url, otlp, egress))
-    assert list(found.egress) == ([] if egress is ... else egress)
+    assert found.destinations == frozenset([] if egress is ... else egress)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +143,36 @@ def test_a_destination_that_egress_lacks_is_told_with_the_line_to_write(
     with pytest.raises(ConfigError, match="egress: lacks") as caught:
         load(tmp_path, connecting(url, otlp, egress))
     assert f"{line}`" in str(caught.value)
+
+
+def test_a_destination_may_say_in_which_networks_its_host_is_found(tmp_path: Path) -> None:
+    inner = {"destination": "crm.tools.svc:8443", "networks": ["10.0.0.0/8", "fd12:3456::/32"]}
+    found = load(tmp_path, put("egress", ["api.test:443", inner, "127.0.0.1:3000"]))
+    assert [(entry.destination, entry.networks) for entry in found.egress] == [
+        ("api.test:443", ()),
+        ("crm.tools.svc:8443", ("10.0.0.0/8", "fd12:3456::/32")),
+        ("127.0.0.1:3000", ()),
+    ]
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, connecting("postgresql://db/x", "", [inner]))
+    assert (
+        '`egress: [{destination: "crm.tools.svc:8443", networks: ["10.0.0.0/8", "fd12:3456::/32"]}, "db:5432"]`'
+        in str(caught.value)
+    )
+
+
+def test_the_assertions_keys_are_one_or_several_files(tmp_path: Path) -> None:
+    for key, paths in (("own.key", ("own.key",)), (["new.key", "old.key"], ("new.key", "old.key"))):
+        found = load(tmp_path, put("assertion", {"key": key, "issuer": "https://gate.test"}))
+        assert found.assertion is not None
+        assert found.assertion.key == tuple(tmp_path / path for path in paths)
+        assert found.assertion.ttl_seconds == 60
+    assert load(tmp_path).assertion is None
+
+
+def test_the_folder_of_the_upstreams_counts_from_the_file(tmp_path: Path) -> None:
+    assert load(tmp_path, put("upstreams", "upstreams")).upstreams == tmp_path / "upstreams"
+    assert load(tmp_path).upstreams is None
 
 
 REFUSED: list[tuple[str, Any, str]] = [
@@ -219,6 +249,31 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("egress", ["DB:5432"], "lower case"),
     ("egress", ["::1:5432"], "write [::1]"),
     ("egress", ["db:5432", "db:5432"], "stands there twice"),
+    ("egress", ["db:5432", {"destination": "db:5432", "networks": ["10.0.0.0/8"]}], "stands there twice"),
+    ("egress", [{"destination": "DB:5432"}], "lower case"),
+    ("egress", [{"networks": ["10.0.0.0/8"]}], "destination is missing"),
+    ("egress", [{"destination": "db:5432", "network": ["10.0.0.0/8"]}], "did you mean 'networks'"),
+    ("egress", [{"destination": "db:5432", "networks": {"10.0.0.0/8": 1}}], "networks"),
+    ("egress", [{"destination": "db:5432", "networks": ["10.0.0.1/8"]}], "no network"),
+    ("egress", [{"destination": "db:5432", "networks": ["all"]}], "no network"),
+    ("egress", [{"destination": "db:5432", "networks": ["10.0.0.0/255.0.0.0"]}], "write 10.0.0.0/8"),
+    ("egress", [{"destination": "db:5432", "networks": ["FD12::/32"]}], "write fd12::/32"),
+    ("egress", [{"destination": "db:5432", "networks": ["0.0.0.0/0"]}], "wider than /8"),
+    ("egress", [{"destination": "db:5432", "networks": ["::/0"]}], "wider than /8"),
+    ("egress", [{"destination": "db:5432", "networks": ["169.254.169.254/32"]}], "link-local"),
+    ("egress", [{"destination": "db:5432", "networks": ["fe80::/64"]}], "link-local"),
+    ("egress", [{"destination": "db:5432", "networks": ["100.100.100.200"]}], "write 100.100.100.200/32"),
+    ("egress", [{"destination": "db:5432", "networks": ["100.100.100.200/32"]}], "metadata service"),
+    ("egress", [{"destination": "10.0.0.7:5432", "networks": ["10.0.0.0/8"]}], "networks are for names"),
+    ("egress", [{"destination": "[::1]:5432", "networks": ["::1/128"]}], "networks are for names"),
+    ("egress", [{"destination": "localhost:5432", "networks": ["10.0.0.0/8"]}], "networks are for names"),
+    ("assertion", {"issuer": "https://gate.test"}, "key is missing"),
+    ("assertion", {"key": "own.key"}, "issuer is missing"),
+    ("assertion", {"key": [], "issuer": "https://gate.test"}, "at least 1"),
+    ("assertion", {"key": "own.key", "issuer": "http://gate.test"}, "not https"),
+    ("assertion", {"key": "own.key", "issuer": "https://gate.test", "ttl_seconds": 61}, "less than or equal to 60"),
+    ("assertion", {"key": "own.key", "issuer": "https://gate.test", "ttl_seconds": 0}, "greater than or equal to 1"),
+    ("assertion", {"key": "own.key", "issuer": "https://issuer.sallyport.test"}, "stands there twice"),
     ("eras", [], "eras"),
     ("eras", ["2024-11-05"], "eras"),
     ("origins", ["*"], "origins"),

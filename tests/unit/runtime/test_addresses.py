@@ -58,6 +58,7 @@ def test_a_destination_is_one_host_and_one_port(entry: str) -> None:
         ("[::ffff:0:a9fe:a9fe]:80", "IPv4-translated"),
         ("[2001:db8::5efe:a9fe:a9fe]:80", "ISATAP"),
         ("[fd00:ec2::254]:80", "metadata service answers there"),
+        ("[fd00:ec2::23]:80", "metadata service answers there"),
         ("[fd20:ce::254]:80", "metadata service answers there"),
         ("168.63.129.16:80", "metadata service answers there"),
         ("100.100.100.200:80", "metadata service answers there"),

@@ -168,6 +168,16 @@ class Catalog(Part):
         matching = [entry for entry in self.resources if entry.uri is None and entry.matches(uri)]
         return max(matching, key=lambda entry: len(entry.key), default=None)
 
+    def only(self, tools: Iterable[Tool], prompts: Iterable[Prompt], resources: Iterable[Resource]) -> Catalog:
+        """The same with fewer entries. Not by `model_copy`, which would copy what was found by the names of before."""
+        return Catalog.model_construct(
+            tools=tuple(tools),
+            prompts=tuple(prompts),
+            resources=tuple(resources),
+            upstreams=self.upstreams,
+            servers=self.servers,
+        )
+
     @cached_property
     def _tools(self) -> dict[str, Tool]:
         return {tool.name: tool for tool in self.tools}

@@ -52,7 +52,9 @@ RELOAD_SECONDS: Final = 60  # how far a ReloadQuestion's clock may be from ours
 _DECISION_ID: Final = re.compile(r"[0-9a-f]{32}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _ENTITY_TYPE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:::[A-Za-z_][A-Za-z0-9_]*)*")
-_PURPOSES: Final = frozenset({pb.PURPOSE_CALL, pb.PURPOSE_VISIBILITY})  # an unknown number, or zero, is in neither
+_PURPOSES: Final = frozenset(
+    {pb.PURPOSE_CALL, pb.PURPOSE_VISIBILITY, pb.PURPOSE_FILTER}
+)  # an unknown number, or zero, is in neither
 
 
 def check_question(question: pb.Question, *, batch: bool) -> str | None:

@@ -37,6 +37,8 @@ class _PurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Purpose.Value
     """refused"""
     PURPOSE_CALL: _Purpose.ValueType  # 1
     """may this very call run?"""
+    PURPOSE_FILTER: _Purpose.ValueType  # 3
+    """which of these calls would be permitted? each is judged by itself, and none runs by the answer"""
     PURPOSE_VISIBILITY: _Purpose.ValueType  # 2
     """may some call of this action be permitted? without resource and input; session is ignored"""
 
@@ -46,6 +48,8 @@ PURPOSE_UNSPECIFIED: Purpose.ValueType  # 0
 """refused"""
 PURPOSE_CALL: Purpose.ValueType  # 1
 """may this very call run?"""
+PURPOSE_FILTER: Purpose.ValueType  # 3
+"""which of these calls would be permitted? each is judged by itself, and none runs by the answer"""
 PURPOSE_VISIBILITY: Purpose.ValueType  # 2
 """may some call of this action be permitted? without resource and input; session is ignored"""
 Global___Purpose: _TypeAlias = Purpose  # noqa: Y015

@@ -1,7 +1,8 @@
 """Hold what the PEP says of one decision against what the PDP says of it: where one of them is silent, or they differ.
 
 The PEP asks in this order, all under one decision id: is the tool visible, then may it be called; for a listing, may the
-method be used, then which tools are visible. Where the PDP held another catalog it asks all of it once more.
+method be used, then which tools are visible. A prompt, a resource and the like are judged once; a list of them, and a
+stream that goes on, by filters, which permit nothing by themselves. Where the PDP held another catalog it asks all of it once more.
 """
 
 from __future__ import annotations
@@ -17,14 +18,38 @@ UNASKABLE: Final = "unknown:tool"  # how the PEP asks for a name that no tool ca
 ARGUMENTS: Final = "the arguments aren't the same"
 NOT_RUN: Final = "permitted_not_run"  # the PDP permitted it; that it didn't run is the PEP's word alone
 _LISTING: Final = "tools/list"
+# Judged on the prompt, the resource or the task's tool, without a question of visibility before.
+_DIRECT: Final = frozenset(
+    {
+        "prompts/get",
+        "resources/read",
+        "resources/subscribe",
+        "completion/complete",
+        "tasks/get",
+        "tasks/update",
+        "tasks/cancel",
+    }
+)
+# Judged as methods of the server; what they show is filtered.
+_METHODS: Final = frozenset(
+    {
+        "prompts/list",
+        "resources/list",
+        "resources/templates/list",
+        "subscriptions/listen",
+        "logging/setLevel",
+    }
+)
 _BROKEN: Final = "ERROR_CODE_INTERNAL"  # the PDP couldn't judge, or couldn't record; either is a denial
 _NO: Final = frozenset({"denied", "insufficient_scope", "unknown_tool", "unknown_obligation"})  # they quote the PDP
-_SEEN: Final = frozenset({"invalid_arguments"})  # refusals of a tool that the PDP called visible
+# Refusals of what the PDP called visible, or would permit.
+_SEEN: Final = frozenset({"invalid_arguments", "quarantined", "not_served"})
+_UNFIT: Final = frozenset({*_SEEN, "invalid_params", "header_mismatch", "foreign_handle"})
 # Refusals at any moment: the answer came too late or not at all, or the PEP itself broke.
 _ANY_TIME: Final = frozenset({"no_decision", "internal", "cancelled", "audit_unavailable"})
 _UNRESOLVED: Final = "unresolved: "
 _TOOLS_SHOWN: Final = re.compile(r"(\d{1,9}) tools shown", re.ASCII)
-_VISIBILITY, _CALL = "visibility", "call"
+_VISIBILITY, _CALL, _FILTER = "visibility", "call", "filter"
 _ANOTHER: Final = "the visibility of another tool was asked for"
 
 
@@ -79,8 +104,8 @@ def _formed(told: Said) -> Iterator[Fault]:
     """A tool comes with one method alone; and what is neither a call nor a listing is never permitted."""
     if told.tool and told.method != CALL:
         yield Side.PEP, f"it names a tool, but its method is {told.method or 'missing'}", False
-    elif told.kind == "intent" and not told.tool and told.method != _LISTING:
-        yield Side.PEP, "it is neither the call of a tool nor a listing", False
+    elif told.kind == "intent" and not told.tool and told.method not in {_LISTING, *_DIRECT, *_METHODS}:
+        yield Side.PEP, "it is neither the call of a tool nor any other method that is judged", False
 
 
 def _said_of(told: Said, settled: Sequence[Said]) -> Iterator[Fault]:
@@ -91,7 +116,7 @@ def _said_of(told: Said, settled: Sequence[Said]) -> Iterator[Fault]:
         yield from _intent(told, settled)
     elif told.reason in _NO or (told.revision and told.reason not in _ANY_TIME):
         yield from _denial(told, settled)
-    elif told.reason in _SEEN:
+    elif told.reason in (_UNFIT if _of(settled, _FILTER) or _of(settled, _VISIBILITY) else _SEEN):
         yield from _unfit(told, settled)
     elif told.reason in _ANY_TIME:
         yield from _whenever(told, settled)
@@ -103,7 +128,7 @@ def _intent(told: Said, settled: Sequence[Said]) -> Iterator[Fault]:
     calls, seen = _of(settled, _CALL), _of(settled, _VISIBILITY)
     if not calls:
         yield _absent("no decision permits this intent")
-        if not seen:
+        if not seen or told.method in _DIRECT | _METHODS:
             return  # said once is enough
     elif len(calls) > 1:
         yield _differ(f"{len(calls)} decisions about one call")
@@ -111,8 +136,9 @@ def _intent(told: Said, settled: Sequence[Said]) -> Iterator[Fault]:
         yield _differ("the PDP denied what the PEP let happen")
     else:
         yield from _same(told, calls[0], ("revision", "actions", "reasons"))
-        yield from _bound(told, calls[0]) if told.is_call else ()
-    yield from _visible(told, seen, shown=True)
+        yield from _bound(told, calls[0]) if told.is_call or told.method in _DIRECT else ()
+    if told.method not in _DIRECT | _METHODS:
+        yield from _visible(told, seen, shown=True)
 
 
 def _bound(told: Said, decided: Said) -> Iterator[Fault]:
@@ -142,7 +168,9 @@ def _denial(told: Said, settled: Sequence[Said]) -> Iterator[Fault]:
         yield from _whenever(told, settled)
         return
     calls, seen = _of(settled, _CALL), _of(settled, _VISIBILITY)
-    hidden = told.is_call and not calls and any(not one.shown for one in seen)
+    if told.method in _DIRECT and not calls:
+        seen = _of(settled, _FILTER)
+    hidden = (told.is_call or told.method in _DIRECT) and not calls and any(not one.shown for one in seen)
     if len(calls) > 1:
         yield _differ(f"{len(calls)} decisions about one call")
     elif hidden:
@@ -165,7 +193,11 @@ def _denial(told: Said, settled: Sequence[Said]) -> Iterator[Fault]:
 def _unfit(told: Said, settled: Sequence[Said]) -> Iterator[Fault]:
     if _of(settled, _CALL):
         yield _differ("refused before the call was judged, but the PDP judged it")
-    yield from _visible(told, _of(settled, _VISIBILITY), shown=True)
+    if told.method in _DIRECT:
+        if not any(one.shown for one in _of(settled, _FILTER)):
+            yield _differ("the PEP tells what is wrong with a request that the PDP wouldn't permit")
+    else:
+        yield from _visible(told, _of(settled, _VISIBILITY), shown=True)
 
 
 def _visible(told: Said, seen: Sequence[Said], *, shown: bool) -> Iterator[Fault]:

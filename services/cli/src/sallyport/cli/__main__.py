@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import typer
 
 from sallyport.cli import console
-from sallyport.cli.commands import audit, k8s, policy
+from sallyport.cli.commands import audit, catalog, k8s, policy
 from sallyport.cli.commands.call import call
 from sallyport.cli.commands.demo import demo
 from sallyport.cli.commands.init import init
+from sallyport.cli.commands.stdio_bridge import stdio_bridge
 from sallyport.cli.commands.token import token
 from sallyport.cli.commands.up import up
 from sallyport.cli.complaint import Complaint, Exit
@@ -28,7 +29,9 @@ app = typer.Typer(
 )
 for command in (demo, init, up, call, token):
     app.command(no_args_is_help=command is not demo)(command)
+app.command(no_args_is_help=True)(stdio_bridge)
 app.add_typer(policy.app, name="policy")
+app.add_typer(catalog.app, name="catalog")
 app.add_typer(audit.app, name="audit")
 app.add_typer(k8s.app, name="k8s")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from sallyport.cli.recorded import Given, Recorded, rebuild
-from sallyport.contract.catalog import Catalog
+from sallyport.contract.catalog import Prompt, Resource, Tool
 from sallyport.pdp import agents, base_schema, resources, roles
 from sallyport.pdp.decider import decide
 from sallyport.pdp.findings.parts import Parts
@@ -138,8 +138,11 @@ def _said(old: Parts, new: Parts) -> Mapping[str, _Kinds]:
     catalogs, orgs = (old.snapshot.catalog, new.snapshot.catalog), (old.resources.orgs, new.resources.orgs)
     return {
         CATALOG: {
-            "tools": (_tools(catalogs[0]), _tools(catalogs[1])),
+            "tools": (_by_name(catalogs[0].tools), _by_name(catalogs[1].tools)),
+            "prompts": (_by_name(catalogs[0].prompts), _by_name(catalogs[1].prompts)),
+            "resources of upstreams": (_by_key(catalogs[0].resources), _by_key(catalogs[1].resources)),
             "upstreams": (catalogs[0].upstreams, catalogs[1].upstreams),
+            "named sets": (catalogs[0].servers, catalogs[1].servers),
         },
         roles.FILE: {"roles": (old.roles, new.roles)},
         agents.FILE: {"agents": (old.agents, new.agents)},
@@ -164,8 +167,12 @@ def _changes(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Itera
             yield f"{kind} {word}: {', '.join(sorted(names))}"
 
 
-def _tools(catalog: Catalog) -> dict[str, str]:
-    return {tool.name: _json(tool.model_dump(mode="json")) for tool in catalog.tools}
+def _by_name(entries: Iterable[Tool | Prompt]) -> dict[str, str]:
+    return {entry.name: _json(entry.model_dump(mode="json")) for entry in entries}
+
+
+def _by_key(entries: Iterable[Resource]) -> dict[str, str]:
+    return {entry.key: _json(entry.model_dump(mode="json")) for entry in entries}
 
 
 def _entries(parts: Parts) -> dict[str, str]:

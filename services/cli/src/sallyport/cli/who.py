@@ -1,4 +1,4 @@
-"""Who may call a tool: every kind of caller that the set tells apart put to `decide`, and equal answers told once."""
+"""Who may call a tool, or use a method: every kind of caller that the set tells apart put to `decide`, and equal answers told once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cedarpy import pst
 
 from sallyport.cli import subjects
 from sallyport.cli.complaint import Complaint
-from sallyport.contract.catalog import Hosted, Tool
+from sallyport.contract.catalog import Hosted, Resource, Tool
 from sallyport.pdp.decider import decide
 from sallyport.pdp.explain.arguments import fill
 from sallyport.pdp.explain.explanation import Explanation, about, explain
@@ -21,6 +21,7 @@ from sallyport.pdp.findings.parts import Parts
 from sallyport.pdp.findings.reach import kinds
 from sallyport.pdp.model import Denied, Effect, ErrorCode, Principal, Purpose, Query, Session, Verdict
 from sallyport.pdp.policy import Policy, nodes
+from sallyport.pdp.schema import SERVER_ID, Action
 
 MOST: Final = 4000  # questions
 _ISSUER: Final = "any issuer"
@@ -39,7 +40,7 @@ _Uid: TypeAlias = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    tool: Tool
+    action: Action
     at: datetime
     input: Mapping[str, Any]
     session: Session
@@ -105,7 +106,7 @@ def assumptions(asked: Asked) -> Iterator[str]:
     yield "of the session: " + ", ".join(f"{name} {'unknown' if it is None else it}" for name, it in facts.items())
     given = ", ".join(asked.input) or "none"
     yield f"arguments given: {given}; what else a call needs is stood in for, so rules about arguments may answer otherwise"
-    if asked.resource is None and asked.tool.resources:
+    if asked.resource is None and asked.action.tool is not None and asked.action.tool.resources:
         yield (
             "resources are those that resources.yaml names, and policies; "
             f"`{_BENEATH}` stands for any id beneath a prefix that has no row of its own"
@@ -127,7 +128,8 @@ class _Asker:
     def __init__(self, parts: Parts, asked: Asked) -> None:
         self._parts = parts
         self._asked = asked
-        policies = [policy for policy in about(parts.snapshot, asked.tool.name) if _touches(policy, asked.tool, parts)]
+        name = asked.action.name
+        policies = [policy for policy in about(parts.snapshot, name) if _touches(policy, name, parts)]
         self._named = subjects.named(policies)
         self._roles, complete = subjects.role_kinds(self._named.roles, parts.roles)
         self._by_role = frozenset(policy.id for policy in policies if not complete and "Role" in _types(policy))
@@ -173,10 +175,11 @@ class _Asker:
                     yield _Question(principal, uid, told, tuple(map(_together, kind)), refused)
 
     def _resources(self) -> Iterator[_Uid]:
-        tool, known = self._asked.tool, self._parts.resources
-        if not tool.resources:
-            yield "Tool", tool.name
-        for kind in tool.resource_types if tool.resources else ():
+        action, known, listed = self._asked.action, self._parts.resources, _listed(self._parts)
+        for kind in sorted(action.resource_types):
+            if kind in listed:
+                yield from ((kind, one) for one in dict.fromkeys(action.alone.get(kind, one) for one in listed[kind]))
+                continue
             stated = known.exact.get(kind, {})
             yield from ((kind, identity) for identity in stated)
             yield from (uid for uid in self._named.resources if uid[0] == kind and uid[1] not in stated)
@@ -198,8 +201,8 @@ class _Asker:
 
     def _query(self, uid: _Uid) -> Query:
         asked = self._asked
-        arguments = fill(self._parts.snapshot.rules[asked.tool.name].action, asked.input, uid).input
-        return Query(asked.tool.name, *uid, input=arguments, session=asked.session)
+        arguments = fill(asked.action, asked.input, uid).input
+        return Query(asked.action.name, *uid, input=arguments, session=asked.session)
 
     def _decide(self, principal: Principal, query: Query, purpose: Purpose) -> Verdict:
         snapshot = self._parts.snapshot
@@ -207,7 +210,9 @@ class _Asker:
         return decide(snapshot, principal, [query], purpose, catalog_digest=digest, now=self._asked.at)[0]
 
     def _hidden(self, question: _Question, explained: Explanation) -> str:
-        """Why nobody whom the row stands for is shown the tool; empty where somebody is, or may be."""
+        """Why nobody whom the row stands for is shown the tool; empty where somebody is, or may be, or it is no tool."""
+        if self._asked.action.tool is None:
+            return ""
         verdict = self._decide(question.principal, self._query(question.uid), Purpose.VISIBILITY)
         if verdict.effect is not Effect.DENY:
             return ""
@@ -223,16 +228,31 @@ class _Asker:
         if not set(verdict.errors) - {ErrorCode.POLICY_ERROR}:
             return None
         codes = ", ".join(code.name for code in verdict.errors)
-        if ErrorCode.UNKNOWN_RESOURCE in verdict.errors and _looks_up(self._asked.tool):
+        if ErrorCode.UNKNOWN_RESOURCE in verdict.errors and _looks_up(self._asked.action.tool):
             return "conditional, now deny", f"{codes}, unless the tool itself looks it up"
         return (_NEVER if _FINAL & set(verdict.errors) else "conditional, now deny"), codes
 
 
-def _looks_up(tool: Tool) -> bool:
+def _listed(parts: Parts) -> Mapping[str, Sequence[str]]:
+    """What stands in the catalog itself, by type; of URIs beneath a prefix one stands for all."""
+    catalog = parts.snapshot.catalog
+    return {
+        "Tool": [tool.name for tool in catalog.tools],
+        "Server": [SERVER_ID, *catalog.servers],
+        "Prompt": [prompt.name for prompt in catalog.prompts],
+        "McpResource": [_uri(entry) for entry in catalog.resources],
+    }
+
+
+def _uri(entry: Resource) -> str:
+    return entry.key + _BENEATH if entry.prefix is not None else entry.key
+
+
+def _looks_up(tool: Tool | None) -> bool:
     """The tools that come along open what they touch, but say nothing of it that resources.yaml doesn't."""
     from sallyport.pep.tools import NAMES  # noqa: PLC0415 — the PEP's parts are needed here alone
 
-    return isinstance(tool.provider, Hosted) and tool.provider.hosted not in NAMES
+    return tool is not None and isinstance(tool.provider, Hosted) and tool.provider.hosted not in NAMES
 
 
 def _judged(explained: Explanation, unlisted: frozenset[str], by_role: frozenset[str]) -> tuple[str, str]:
@@ -265,9 +285,9 @@ def _reads_context(policy: Policy) -> bool:
     return pst.Var("context") in nodes(policy.node.clauses)
 
 
-def _touches(policy: Policy, tool: Tool, parts: Parts) -> bool:
+def _touches(policy: Policy, action: str, parts: Parts) -> bool:
     """One for another type of resource tells nobody apart here."""
-    return any(kind.action.name == tool.name for kind in kinds(policy, parts))
+    return any(kind.action.name == action for kind in kinds(policy, parts))
 
 
 def _types(policy: Policy) -> frozenset[str]:

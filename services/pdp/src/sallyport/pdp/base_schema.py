@@ -43,6 +43,7 @@ class BaseSchema:
     text: str
     resources: Mapping[str, EntityType]  # every type that isn't part of the model: what tools touch
     session: Record
+    model: frozenset[str]  # the types that are
 
 
 def _entity(*parents: str, **attributes: CedarType) -> EntityType:
@@ -70,6 +71,13 @@ MODEL: Mapping[str, EntityType] = {
     ),
     "Tool": _entity(orgs=_ORGS),
     "Server": _entity(orgs=_ORGS),
+    "Prompt": _entity(orgs=_ORGS, upstream=STRING),
+    "McpResource": _entity(orgs=_ORGS, upstream=STRING),
+}
+# A set written before these came to be known stays good, as long as its catalog lists none of them.
+LATER: Mapping[str, str] = {
+    "Prompt": "entity Prompt { orgs: Set<Org>, upstream: String };",
+    "McpResource": "entity McpResource { orgs: Set<Org>, upstream: String };",
 }
 SESSION = Record(
     {
@@ -113,14 +121,15 @@ def read(text: str) -> BaseSchema:
         raise ConfigError(Problem(FILE, *_place(text, name), message, name) for name, message in complaints)
     session = reader.types["Session"]
     resources = {name: kind for name, kind in reader.entities.items() if name not in MODEL}
-    return BaseSchema(text, resources, session if isinstance(session, Record) else SESSION)
+    model = frozenset(reader.entities.keys() & MODEL.keys())
+    return BaseSchema(text, resources, session if isinstance(session, Record) else SESSION, model)
 
 
 def _model_complaints(reader: _Reader) -> list[tuple[str, str]]:
     wrong = [
         (name, f"entity {name} must stand exactly as in the shipped base.cedarschema; put attributes on your own types")
         for name, kind in MODEL.items()
-        if reader.entities.get(name) != kind
+        if reader.entities.get(name, kind if name in LATER else None) != kind
     ]
     if not _is_session(reader.types.get("Session")):
         message = "type Session must stand as in the shipped base.cedarschema; what is optional there may be left out"

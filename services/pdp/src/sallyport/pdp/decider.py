@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from sallyport.pdp.context import Contexts
-from sallyport.pdp.engine import evaluate
+from sallyport.pdp.engine import Shared, evaluate
 from sallyport.pdp.model import Effect, ErrorCode, Principal, Purpose, Query, Verdict
 from sallyport.pdp.snapshot import Snapshot
 from sallyport.pdp.visibility import visible
@@ -39,13 +38,13 @@ def verdicts(
         yield from _all_denied(queries, ErrorCode.NO_POLICIES)
     elif catalog_digest != snapshot.catalog_digest:
         yield from _all_denied(queries, ErrorCode.CATALOG_MISMATCH)
-    elif purpose is not Purpose.CALL:  # whatever else is asked can't be answered with a permit
+    elif purpose not in {Purpose.CALL, Purpose.FILTER}:  # whatever else is asked can't be answered with a permit
         for query in queries:
             yield from visible(snapshot, principal, [query.action])
     else:
-        instant, contexts = now or datetime.now(UTC), Contexts()
+        instant, shared = now or datetime.now(UTC), Shared()
         for query in queries:
-            yield evaluate(snapshot, principal, query, instant, contexts)
+            yield evaluate(snapshot, principal, query, instant, shared)
 
 
 def _all_denied(queries: Sequence[Query], code: ErrorCode) -> Iterator[Verdict]:

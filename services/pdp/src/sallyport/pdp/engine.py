@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sallyport.pdp import context
+from sallyport.pdp import context, listed
 from sallyport.pdp.context import Contexts
 from sallyport.pdp.failure import code_of
 from sallyport.pdp.model import Denied, Effect, ErrorCode, Principal, Query, Verdict
@@ -30,18 +30,49 @@ class Prepared:
     rules: ActionRules
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the evaluations of one question have in common: one principal, one instant."""
+
+    contexts: Contexts = field(default_factory=Contexts)
+    verdicts: dict[Hashable, Verdict] = field(default_factory=dict)
+
+
 def evaluate(
-    snapshot: Snapshot, principal: Principal, query: Query, now: datetime, contexts: Contexts | None = None
+    snapshot: Snapshot, principal: Principal, query: Query, now: datetime, shared: Shared | None = None
 ) -> Verdict:
     """May this principal do this, here and now? `now` is the PDP's clock, with its time zone. Never raises."""
     try:
-        return _evaluate(snapshot, principal, query, now, contexts or Contexts())
+        return _evaluate(snapshot, principal, query, now, shared or Shared())
     except BaseException as error:  # noqa: BLE001 — any exception is a denial; a panic in Rust isn't even an Exception
         return Verdict(Effect.DENY, errors=(code_of(error),))
 
 
-def _evaluate(snapshot: Snapshot, principal: Principal, query: Query, now: datetime, contexts: Contexts) -> Verdict:
-    prepared = prepare(snapshot, principal, query, now, contexts=contexts)
+def _evaluate(snapshot: Snapshot, principal: Principal, query: Query, now: datetime, shared: Shared) -> Verdict:
+    kind = _kind(snapshot, principal, query)
+    if kind is None:
+        return _judged(snapshot, principal, query, now, shared)
+    if kind not in shared.verdicts:
+        shared.verdicts[kind] = _judged(snapshot, principal, query, now, shared)
+    return shared.verdicts[kind]
+
+
+def _kind(snapshot: Snapshot, principal: Principal, query: Query) -> Hashable | None:
+    """What no policy can tell apart is judged once; a list has hundreds of such. None: to be judged by itself.
+
+    A policy knows a resource by its type, its attributes, and its id if it names that very one.
+    """
+    rules = snapshot.rules.get(query.action)
+    if rules is None or query.resource_type not in listed.MANY:
+        return None
+    snapshot.principals.view(principal)  # whom nobody knows is told so first
+    resource = snapshot.entities.resource(rules, principal, query)
+    named = resource.uid if resource.uid in snapshot.named else None
+    return query.action, query.session, resource.uid[0], resource.text, named
+
+
+def _judged(snapshot: Snapshot, principal: Principal, query: Query, now: datetime, shared: Shared) -> Verdict:
+    prepared = prepare(snapshot, principal, query, now, contexts=shared.contexts)
     judged = snapshot.room.judge(prepared.request, prepared.keys, prepared.world)
     verdict = _verdict(snapshot, principal, prepared.rules, judged)
     in_vain = bool(verdict.scopes) and not _would_help(snapshot, principal, query, now, verdict.scopes)

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import cedarpy
 
-from sallyport.pdp import world
+from sallyport.pdp import listed, world
+from sallyport.pdp.listed import Listed
 from sallyport.pdp.model import Denied, ErrorCode, Principal, Query
 from sallyport.pdp.principals import CACHED, Principals
 from sallyport.pdp.resources import Resources
 from sallyport.pdp.rules import ActionRules
-from sallyport.pdp.schema import SERVER_ID
 from sallyport.pdp.world import Uid, World
 
 _dump: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
@@ -31,35 +31,36 @@ class Resource:
 class Entities:
     """Finds resources and keeps the parsed entities of the last requests."""
 
-    __slots__ = ("_resources", "world")
+    __slots__ = ("_listed", "_resources", "world")
 
-    def __init__(self, principals: Principals, resources: Resources, schema: cedarpy.Schema) -> None:
+    def __init__(self, principals: Principals, resources: Resources, found: Listed, schema: cedarpy.Schema) -> None:
         self._resources = resources
+        self._listed = found
         self.world = lru_cache(maxsize=CACHED)(partial(_world, principals, schema))
 
     def resource(self, rules: ActionRules, principal: Principal, query: Query) -> Resource:
         """The resource with every attribute, in the principal's own org. Raises Denied."""
         if query.resource_type not in rules.action.resource_types or not query.resource_id:
             raise Denied(ErrorCode.UNKNOWN_RESOURCE)
-        if query.resource_type in {"Tool", "Server"}:
-            return self._own(rules, principal, query)
+        if query.resource_type in listed.TYPES:
+            return self._of_catalog(rules, principal, query)
         found = self._resources.attributes(query.resource_type, query.resource_id, query.resource_attributes)
         attributes, orgs = found
         if attributes["org"]["__entity"]["id"] != principal.org:
             raise Denied(ErrorCode.ORG_ISOLATION)
         return Resource((query.resource_type, query.resource_id), tuple(sorted(orgs)), attributes, _dump(attributes))
 
-    def _own(self, rules: ActionRules, principal: Principal, query: Query) -> Resource:
-        """A tool or the server itself: what it is stands in the catalog, and nobody adds to it."""
-        if query.resource_id != (rules.action.name if query.resource_type == "Tool" else SERVER_ID):
+    def _of_catalog(self, rules: ActionRules, principal: Principal, query: Query) -> Resource:
+        """A tool, a server, a prompt: what it is stands in the catalog, and nobody adds to it."""
+        uid = query.resource_type, query.resource_id
+        entry = self._listed.find(*uid)
+        if entry is None or rules.action.alone.get(uid[0], uid[1]) != uid[1]:
             raise Denied(ErrorCode.UNKNOWN_RESOURCE)
         if query.resource_attributes:
             raise Denied(ErrorCode.RESOURCE_CONFLICT)
-        if principal.org not in rules.orgs:
+        if principal.org not in entry.orgs:
             raise Denied(ErrorCode.ORG_ISOLATION)
-        orgs = tuple(sorted(rules.orgs))
-        attributes = {"orgs": [{"__entity": {"type": "Org", "id": org}} for org in orgs]}
-        return Resource((query.resource_type, query.resource_id), orgs, attributes, _dump(attributes))
+        return Resource(uid, entry.orgs, entry.attributes, entry.text)
 
 
 def _world(principals: Principals, schema: cedarpy.Schema, principal: Principal, resource: Resource) -> World:

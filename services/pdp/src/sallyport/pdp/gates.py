@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from sallyport.contract.catalog import Effect, Tool
+from sallyport.contract.catalog import Effect, Hosted, Tool
 from sallyport.pdp.cedar_text import entity, quote
 from sallyport.pdp.roles import CALL, Reach, Role
-from sallyport.pdp.schema import METHODS
+from sallyport.pdp.schema import METHODS, TASKS, Action
 
 FILE = "(compiled from roles.yaml)"
 PREFIX = "role:"
@@ -18,10 +19,11 @@ _CONDITIONS: Mapping[Reach, str] = {
 }
 
 
-def compile_roles(roles: Mapping[str, Role], tools: Iterable[Tool]) -> str:
+def compile_roles(roles: Mapping[str, Role], declared: Mapping[str, Action]) -> str:
     """Cedar text: what no role lets through is forbidden, whatever other policies permit."""
-    catalog = tuple(tools)
-    policies = [policy for method, needed in METHODS.items() for policy in _method(method, needed, roles.values())]
+    catalog = tuple(action.tool for action in declared.values() if action.tool is not None)
+    methods = [declared[name] for name in METHODS if name in declared]
+    policies = [policy for method in methods for policy in _method(method, roles.values())]
     policies += [policy for tool in catalog for policy in _tool(tool, roles.values())]
     policies += [policy for role in roles.values() for policy in _reach(role, catalog)]
     return "\n".join(policies)
@@ -41,37 +43,61 @@ def _needed(tool: Tool) -> tuple[tuple[str, ...], ...]:
     return (call, (touch, "resources:*"))
 
 
-def _method(method: str, needed: str | None, roles: Iterable[Role]) -> Iterator[str]:
-    """A method touches the server alone, so its permission is its permit."""
-    holders = [
-        role
-        for role in roles
-        if (role.permissions if needed is None else role.holds(needed, f"{needed.split(':')[0]}:*"))
-    ]
-    yield _gate(method, [holders])
-    yield from _permit(method, holders)
+def _method(method: Action, roles: Iterable[Role]) -> Iterator[str]:
+    """What a method touches stands in the catalog, with its tenants, so its permission is its permit."""
+    on = METHODS[method.name].on
+    for kind in (kind for kind in on if kind in method.resource_types):
+        one = len(on) == 1
+        scope = _Scope(
+            method.name if one else f"{method.name}:{kind}",
+            _action(method.name),
+            "resource" if one else f"resource is {kind}",
+        )
+        holders = [[role for role in roles if _lets(role, needed)] for needed in on[kind]]
+        holders = holders or [[role for role in roles if role.permissions]]
+        yield _gate(scope, holders)
+        yield from _permit(scope, holders)
+
+
+def _lets(role: Role, needed: str) -> bool:
+    some_tool = needed == "tools:call" and any(held.startswith(CALL) for held in role.permissions)
+    return some_tool or role.holds(needed, f"{needed.split(':', maxsplit=1)[0]}:*")
 
 
 def _tool(tool: Tool, roles: Iterable[Role]) -> Iterator[str]:
     """A user's roles add up: one may let them call, another touch."""
     holders = [[role for role in roles if role.holds(*alternatives)] for alternatives in _needed(tool)]
-    yield _gate(tool.name, holders)
+    scope = _Scope(tool.name, _action(tool.name), "resource")
+    yield _gate(scope, holders)
     if tool.resource_types == ("Tool",):
-        yield from _permit(tool.name, holders[0])
+        yield from _permit(scope, holders)
+    # A task is a call that goes on: whoever may not make the call may not go on with it. Hosted tools have none.
+    if not isinstance(tool.provider, Hosted) and holders != [[role for role in roles if _lets(role, "tools:call")]]:
+        actions = ", ".join(entity("Action", name) for name in TASKS)
+        itself = f"resource == {entity('Tool', tool.name)}"
+        yield _gate(_Scope(f"tasks:{tool.name}", f"action in [{actions}]", itself), holders)
 
 
-def _gate(action: str, holders: Sequence[Sequence[Role]]) -> str:
-    conditions = " && ".join(_principal_in(group) for group in holders)
-    unless = f"\nunless {{ {conditions} }}" if all(holders) else ""
-    return f"@id({quote(f'{PREFIX}gate:{action}')})\nforbid (principal, {_action(action)}, resource){unless};\n"
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """Which requests a compiled policy is for."""
+
+    name: str  # what its id ends in
+    action: str
+    resource: str
 
 
-def _permit(action: str, holders: Sequence[Role]) -> Iterator[str]:
-    if holders:
-        identity = quote(f"{PREFIX}permit:{action}")
-        yield (
-            f"@id({identity})\npermit (principal, {_action(action)}, resource)\nwhen {{ {_principal_in(holders)} }};\n"
-        )
+def _gate(scope: _Scope, holders: Sequence[Sequence[Role]]) -> str:
+    unless = f"\nunless {{ {_in_each(holders)} }}" if all(holders) else ""
+    identity = quote(f"{PREFIX}gate:{scope.name}")
+    return f"@id({identity})\nforbid (principal, {scope.action}, {scope.resource}){unless};\n"
+
+
+def _permit(scope: _Scope, holders: Sequence[Sequence[Role]]) -> Iterator[str]:
+    if all(holders):
+        identity = quote(f"{PREFIX}permit:{scope.name}")
+        conditions = _in_each(holders)
+        yield f"@id({identity})\npermit (principal, {scope.action}, {scope.resource})\nwhen {{ {conditions} }};\n"
 
 
 def _reach(role: Role, tools: Iterable[Tool]) -> Iterator[str]:
@@ -86,6 +112,10 @@ def _reach(role: Role, tools: Iterable[Tool]) -> Iterator[str]:
                 f"@id({identity})\npermit (principal in {entity('Role', role.name)}, action in [{actions}], "
                 f"resource is {type_name})\nwhen {{ {_CONDITIONS[reach]} }};\n"
             )
+
+
+def _in_each(holders: Iterable[Iterable[Role]]) -> str:
+    return " && ".join(map(_principal_in, holders))
 
 
 def _principal_in(holders: Iterable[Role]) -> str:

@@ -6,22 +6,24 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import cedarpy
 
 from sallyport.contract import catalog as catalogs
-from sallyport.contract.catalog import Catalog, Tool
+from sallyport.contract.catalog import Catalog, Prompt, Resource, Tool
 from sallyport.pdp import agents, base_schema, gates, json_schema, lint, policies, resources, roles, rules, schema
 from sallyport.pdp.base_schema import BaseSchema
 from sallyport.pdp.conditions import Conditions
 from sallyport.pdp.entities import Entities
+from sallyport.pdp.listed import Listed
 from sallyport.pdp.policy import Policy, parse
 from sallyport.pdp.principals import Principals
 from sallyport.pdp.reads import Reads
 from sallyport.pdp.resources import Resources
 from sallyport.pdp.room import Room
 from sallyport.pdp.rule import Rule
+from sallyport.pdp.schema import SERVER_ID
 from sallyport.pdp.snapshot import Snapshot
 from sallyport.pdp.types import Record
 from sallyport.runtime import settings, strict_yaml
@@ -75,7 +77,7 @@ class _Loader:
         if found is None or known_agents is None or known_roles is None or inputs is None:
             self._types(base, catalog, inputs, read)
             return None
-        declared = schema.actions(base, inputs, catalog.tools)
+        declared = schema.actions(base, inputs, catalog)
         known = lint.Known(known_roles, known_agents, found.orgs, catalog, declared)
         return self._build(base, found, known, read)
 
@@ -92,7 +94,7 @@ class _Loader:
         if inputs is None:
             return
         try:
-            typed = cedarpy.Schema.from_str(schema.text(base, schema.actions(base, inputs, catalog.tools)))
+            typed = cedarpy.Schema.from_str(schema.text(base, schema.actions(base, inputs, catalog)))
         except ValueError:
             return  # told once the rest can be read
         self.problems += policies.type_problems(tuple(read), typed)
@@ -104,7 +106,7 @@ class _Loader:
         except ValueError as error:
             self.problems.append(Problem(CATALOG, 0, 0, f"Cedar can't type these tools: {error}"))
             return None
-        compiled = gates.compile_roles(known.roles, known.catalog.tools)
+        compiled = gates.compile_roles(known.roles, known.actions)
         everything: Iterable[Policy] = chain(read, parse(compiled, gates.FILE, self.problems))
         kept: tuple[Policy, ...] = ()
         if not self._vetted:
@@ -131,7 +133,8 @@ class _Loader:
             rules=MappingProxyType(actions),
             conditions=conditions,
             principals=principals,
-            entities=Entities(principals, found, narrowed),
+            entities=Entities(principals, found, Listed(known.catalog, found.orgs), narrowed),
+            named=frozenset(reads.named),
         )
 
     def _policies(self) -> Iterator[Policy]:
@@ -144,6 +147,10 @@ class _Loader:
         document = strict_yaml.parse(self._contents.files[CATALOG], CATALOG)
         inputs: dict[str, Record] = {}
         before = len(self.problems)
+        self.problems += [
+            Problem(CATALOG, *document.position(path), message)
+            for path, message in _surface_complaints(catalog, base, found)
+        ]
         for at, tool in enumerate(catalog.tools):
             complaints = list(_tool_complaints(tool, base, found))
             try:
@@ -173,14 +180,35 @@ def _rule(policy: Policy, conditions: Conditions, reads: Reads) -> Rule:
     return Rule.of(policy, conditions.conjuncts(policy))
 
 
+def _surface_complaints(
+    catalog: Catalog, base: BaseSchema, found: Resources | None
+) -> Iterator[tuple[list[str | int], str]]:
+    """What is wrong with what a catalog lists beside its tools."""
+    surfaces: tuple[tuple[str, str, tuple[Prompt | Resource, ...]], ...] = (
+        ("prompts", "Prompt", catalog.prompts),
+        ("resources", "McpResource", catalog.resources),
+    )
+    for key, kind, entries in surfaces:
+        if entries and kind not in base.model:
+            yield [key], f"{key} are judged as {kind}, which base.cedarschema lacks; add `{base_schema.LATER[kind]}`"
+        for at, entry in enumerate(entries):
+            for org in _strangers(entry.orgs, found):
+                yield [key, at, "orgs"], f"no org {org!r} in resources.yaml"
+    if SERVER_ID in catalog.servers:
+        yield ["servers", SERVER_ID], f"{SERVER_ID!r} is what policies call the whole of it; choose another name"
+
+
+def _strangers(orgs: tuple[str, ...] | Literal["all"], found: Resources | None) -> list[str]:
+    """Tenants that nobody knows, where that can be told."""
+    return [] if orgs == "all" or found is None else [org for org in orgs if org not in found.orgs]
+
+
 def _tool_complaints(tool: Tool, base: BaseSchema, found: Resources | None) -> Iterator[tuple[str, str]]:
     for kind in tool.resource_types if tool.resources else ():
         if kind not in base.resources:
             yield "resources", f"no resource type {kind!r} in base.cedarschema; there are: {', '.join(base.resources)}"
-    known = found.orgs if found is not None else frozenset(tool.orgs)
-    for org in () if tool.orgs == "all" else tool.orgs:
-        if org not in known:
-            yield "orgs", f"no org {org!r} in resources.yaml"
+    for org in _strangers(tool.orgs, found):
+        yield "orgs", f"no org {org!r} in resources.yaml"
 
 
 def _file_problems(files: Mapping[str, bytes]) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ class Purpose(IntEnum):
 
     CALL = 1
     VISIBILITY = 2
+    FILTER = 3  # judged as calls, each by itself: what a list may show, and whether a stream may go on
 
 
 class Effect(IntEnum):

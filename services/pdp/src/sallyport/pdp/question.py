@@ -123,9 +123,10 @@ def _queries(question: pb.Question, purpose: Purpose) -> Iterator[Query]:
     if purpose is Purpose.VISIBILITY:
         yield from (Query(evaluation.action) for evaluation in question.evaluations)
         return
-    first = _object(question.evaluations[0].input, "input")
-    for number, evaluation in enumerate(question.evaluations):
-        own = number and evaluation.input
+    data = question.evaluations[0].input
+    first = _object(data, "input")
+    for evaluation in question.evaluations:
+        own = evaluation.input not in {b"", data}
         yield _query(evaluation, session, _object(evaluation.input, "input") if own else first)
 
 

@@ -1,4 +1,7 @@
-"""Which parts of the context the policies of an action read: the rest needn't be sent, and costs most of a decision."""
+"""Which parts of the context the policies of an action read: the rest needn't be sent, and costs most of a decision.
+
+And which resources any policy names: all others of a type differ by their attributes alone.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Final, TypeAlias
 
 from cedarpy import pst
 
+from sallyport.pdp import listed
 from sallyport.pdp.policy import Policy
 from sallyport.pdp.schema import Action
 from sallyport.pdp.slices import ANY, Key, action_keys
@@ -23,8 +27,11 @@ class Reads:
 
     def __init__(self) -> None:
         self._by_action: dict[Key, set[Path]] = defaultdict(set)
+        self.named: set[Key] = set()
 
     def enter(self, policy: Policy) -> None:
+        literals = pst.entity_uids((policy.node.resource, *policy.node.clauses))
+        self.named |= {(str(uid.type), uid.id) for uid in literals if str(uid.type) in listed.MANY}
         read = frozenset(path for clause in policy.node.clauses for path in _read(clause.expr))
         for key in action_keys(policy.node.action) if read else ():
             self._by_action[key] |= read

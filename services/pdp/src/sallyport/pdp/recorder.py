@@ -139,8 +139,8 @@ def _decided(decision: Decision, masker: Masker) -> Fields:
         fields["traceparent"] = clean(decision.traceparent)
     if decision.principal is not None:
         fields |= _who(decision.principal)
-    if decision.purpose is Purpose.VISIBILITY:
-        return fields | _visibility(decision)
+    if decision.purpose in {Purpose.VISIBILITY, Purpose.FILTER}:
+        return fields | _counted(decision, decision.purpose)
     if decision.purpose is not None:
         fields["purpose"] = decision.purpose.name.lower()
     return fields | _call(decision, masker)
@@ -172,10 +172,10 @@ def _number(value: int) -> int | str:
     return value if abs(value) <= MAX_INTEGER else str(value)
 
 
-def _visibility(decision: Decision) -> Fields:
+def _counted(decision: Decision, purpose: Purpose) -> Fields:
     """For a whole listing the counts: a line for each tool would tell no more than the revision does."""
     shown = sum(verdict.effect is not Effect.DENY and not verdict.errors for verdict in decision.verdicts)
-    counts = {"purpose": "visibility", "shown": shown, "hidden": len(decision.verdicts) - shown}
+    counts = {"purpose": purpose.name.lower(), "shown": shown, "hidden": len(decision.verdicts) - shown}
     if len(decision.queries) != 1:
         return counts
     return counts | {"actions": _actions(decision.queries), "reasons": _reasons(decision.verdicts)}

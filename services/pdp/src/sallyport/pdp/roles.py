@@ -28,6 +28,8 @@ PERMISSIONS = (
     "prompts:*",
     "prompts:list",
     "prompts:get",
+    "completion:*",
+    "completion:complete",
     "system:*",
     "system:manage",
 )

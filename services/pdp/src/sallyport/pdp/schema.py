@@ -6,28 +6,16 @@ Groups and methods are named outside the tools' alphabet ([A-Za-z0-9_.-]), so no
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Final
 
-from sallyport.contract.catalog import Effect, Tool
+from sallyport.contract.catalog import Catalog, Effect, Tool
 from sallyport.pdp.base_schema import BaseSchema
 from sallyport.pdp.cedar_text import quote
 from sallyport.pdp.types import CedarType, Field, Record, render
 
-SERVER_ID = "sallyport"
-# Each MCP method that is judged, and the permission it needs; None: any role that may do anything may connect.
-METHODS: Mapping[str, str | None] = MappingProxyType(
-    {
-        "tools/list": "tools:list",
-        "resources/list": "resources:list",
-        "prompts/list": "prompts:list",
-        "prompts/get": "prompts:get",
-        "logging/setLevel": "system:manage",  # changes the server for everybody
-        "server/discover": None,
-        "method:initialize": None,
-        "method:ping": None,
-    }
-)
+SERVER_ID = "sallyport"  # all that is served, at /mcp; a named set has its name
 MCP = "group:mcp"
 CALL_TOOL = "group:call_tool"
 OPEN_WORLD = "group:open_world"
@@ -41,6 +29,51 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Method:
+    """What an MCP method touches, and which permissions it takes there; none: any role that may do anything."""
+
+    on: Mapping[str, tuple[str, ...]]  # by type
+    group: str = MCP
+
+
+def _server(*permissions: str) -> Method:
+    return Method({"Server": permissions})
+
+
+def _content(**permissions: tuple[str, ...]) -> Method:
+    """It has an upstream read something out, as a tool that only reads does: what is forbidden there is so here."""
+    return Method(permissions, _EFFECT_GROUPS[Effect.READ_ONLY])
+
+
+_TASK: Final = Method({"Tool": ("tools:call",)}, CALL_TOOL)
+# Each MCP method that is judged. A row more is an action more.
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        "tools/list": _server("tools:list"),
+        "resources/list": _server("resources:list"),
+        "resources/templates/list": _server("resources:list"),
+        "resources/read": _content(McpResource=("resources:read",)),
+        "resources/subscribe": _content(McpResource=("resources:read",)),
+        "prompts/list": _server("prompts:list"),
+        "prompts/get": _content(Prompt=("prompts:get",)),
+        # Completions tell of what only its readers may know.
+        "completion/complete": _content(
+            Prompt=("completion:complete", "prompts:get"), McpResource=("completion:complete", "resources:read")
+        ),
+        "tasks/get": _TASK,
+        "tasks/update": _TASK,
+        "tasks/cancel": _TASK,
+        "logging/setLevel": _server("system:manage"),  # changes the server for everybody
+        "server/discover": _server(),
+        "subscriptions/listen": _server(),  # what is listened to is judged by itself
+        "method:initialize": _server(),
+        "method:ping": _server(),
+    }
+)
+TASKS: Final = tuple(name for name, method in METHODS.items() if method is _TASK)
+
+
+@dataclass(frozen=True, slots=True)
 class Action:
     """A tool, a method or a group, as the schema declares it."""
 
@@ -49,6 +82,7 @@ class Action:
     resource_types: frozenset[str]
     context: Record
     tool: Tool | None = None
+    alone: Mapping[str, str] = field(default_factory=dict)  # type -> the one id that it can touch of that type
 
     @property
     def askable(self) -> bool:
@@ -66,22 +100,26 @@ class Action:
         return typed if isinstance(typed, Record) else Record({})
 
 
-def actions(base: BaseSchema, inputs: Mapping[str, Record], tools: Iterable[Tool]) -> dict[str, Action]:
+def actions(base: BaseSchema, inputs: Mapping[str, Record], catalog: Catalog) -> dict[str, Action]:
     """Every action by its name; `inputs` holds each tool's typed arguments."""
+    session = _context(base.session, None)
     touched = frozenset(base.resources) | {"Tool"}
+    served = touched | (base.model & {"Server", "Prompt", "McpResource"})
     declared = {
-        name: Action(
-            name, _with_theirs(direct), touched | {"Server"} if name == MCP else touched, _context(base.session, None)
-        )
+        name: Action(name, _with_theirs(direct), served if name == MCP else touched, session)
         for name, direct in _GROUPS.items()
     }
-    for name in METHODS:
-        declared[name] = Action(name, _with_theirs((MCP,)), frozenset({"Server"}), _context(base.session, None))
-    for tool in tools:
-        types = frozenset(mapping.type for mapping in tool.resources) or frozenset({"Tool"})
-        declared[tool.name] = Action(
-            tool.name, _with_theirs(_groups_of(tool)), types, _context(base.session, inputs[tool.name]), tool
-        )
+    server = {} if catalog.servers else {"Server": SERVER_ID}
+    for name, method in METHODS.items():
+        types = base.model & method.on.keys()
+        if types:  # a base schema from before a type was known has no methods on it
+            alone = server if "Server" in types else {}
+            declared[name] = Action(name, _with_theirs((method.group,)), types, session, alone=alone)
+    for tool in catalog.tools:
+        types = frozenset(tool.resource_types)
+        context = _context(base.session, inputs[tool.name])
+        alone = {} if tool.resources else {"Tool": tool.name}
+        declared[tool.name] = Action(tool.name, _with_theirs(_groups_of(tool)), types, context, tool, alone)
     return declared
 
 

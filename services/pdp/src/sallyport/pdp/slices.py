@@ -7,7 +7,7 @@ request's keys isn't satisfied and can't fail, so decision, reasons and errors a
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -20,7 +20,6 @@ Key: TypeAlias = tuple[str, str | None]  # an entity's type and id; (type, None)
 ANY: Final[Key] = ("", None)
 LARGE: Final = 16  # policies under one combination of keys that are compiled by themselves, at load
 _LONG: Final = 4096  # characters of them; the same: what is joined on a request's way must be compiled in no time
-_ITSELF: Final = frozenset({"Tool", "Server"})  # an action has one of these, so its id is known
 _CHUNK: Final = 1024  # policies in one compiled set
 _HELD: Final = 2048  # policies in sets compiled on demand; one takes about 13 KiB
 _PLANS: Final = 4096
@@ -90,17 +89,19 @@ class Slices:
             for block in blocks:
                 yield from block.parts
 
-    def whatever_the_resource(self, keys: Keys, types: frozenset[str]) -> tuple[list[Rule], list[Rule]]:
+    def whatever_the_resource(
+        self, keys: Keys, types: frozenset[str], alone: Collection[str] = ()
+    ) -> tuple[list[Rule], list[Rule]]:
         """Every policy whose principal and action can match, on some resource of these types.
 
-        First those for all of a type, and for the tool or the server itself; then those for single resources.
+        First those for all of a type, and those on types of which there is one resource `alone`; then those for others.
         """
         wide: list[Rule] = []
         narrow: list[Rule] = []
         for _, by_resource in self._plan(keys.principal, keys.own_principal, keys.action):
             for (kind, identity), block in by_resource.items():
                 if not kind or kind in types:
-                    found = wide if identity is None or kind in _ITSELF else narrow
+                    found = wide if identity is None or kind in alone else narrow
                     found += (self.rules[number] for number in block.rules)
         return wide, narrow
 

@@ -15,6 +15,7 @@ from sallyport.pdp.policy import Policy
 from sallyport.pdp.principals import Principals
 from sallyport.pdp.room import Room
 from sallyport.pdp.rules import ActionRules
+from sallyport.pdp.slices import Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,4 +33,5 @@ class Snapshot:
     conditions: Conditions
     principals: Principals
     entities: Entities
+    named: frozenset[Key]  # the prompts and resources of upstreams that a policy names
     seen: dict[tuple[bytes, str], Verdict] = field(default_factory=dict)  # visibility: a principal's digest, an action

@@ -21,7 +21,7 @@ from sallyport.pdp.model import Effect, ErrorCode, Principal, Verdict
 from sallyport.pdp.principals import View
 from sallyport.pdp.rule import Rule
 from sallyport.pdp.rules import ActionRules
-from sallyport.pdp.schema import SERVER_ID, Action
+from sallyport.pdp.schema import Action
 from sallyport.pdp.slices import Keys
 from sallyport.pdp.snapshot import Snapshot
 
@@ -85,7 +85,7 @@ def _verdict(snapshot: Snapshot, principal: Principal, name: str) -> Verdict:
     view = snapshot.principals.view(principal)
     rules = snapshot.rules.get(name)
     # An unknown name costs what a hidden one costs: time must not tell them apart.
-    judged = rules if rules is not None else snapshot.rules[snapshot.catalog.tools[0].name]
+    judged = rules if rules is not None else snapshot.rules[_some_action(snapshot)]
     verdict = _judged(snapshot, view, judged)
     if rules is None:
         return _UNKNOWN
@@ -94,15 +94,21 @@ def _verdict(snapshot: Snapshot, principal: Principal, name: str) -> Verdict:
     return verdict
 
 
+def _some_action(snapshot: Snapshot) -> str:
+    tools = snapshot.catalog.tools
+    return tools[0].name if tools else "tools/list"
+
+
 def _judged(snapshot: Snapshot, view: View, rules: ActionRules) -> Verdict:
     """Hidden where no permit may match, a forbid surely does, or something surely fails: Cedar would skip it, we deny."""
     permitted = granted = False  # by some permit perhaps; by some permit surely
     settled = _judged_by_policies_alone(rules.action)  # nothing may forbid, fail, or be refused before
     asked = 0
     keys = Keys(view.keys, view.own_keys, rules.keys, (), ())
-    wide, narrow = snapshot.room.slices.whatever_the_resource(keys, rules.action.resource_types)
+    action = rules.action
+    wide, narrow = snapshot.room.slices.whatever_the_resource(keys, action.resource_types, action.alone)
     for rule in wide:
-        scope = min(_principal_match(rule.principal, view), _resource_match(rule.resource, rules.action))
+        scope = min(_principal_match(rule.principal, view), _resource_match(rule.resource, action))
         if scope is Match.NO:
             continue
         asked += len(rule.conjuncts)
@@ -187,7 +193,7 @@ def _resource_match(scope: pst.PrincipalOrResourceConstraint, action: Action) ->
             | pst.ScopeIn(pst.EntityUid() as uid)
             | pst.ScopeIsIn(_, pst.EntityUid() as uid)
         ):
-            certain = {"Tool": action.name, "Server": SERVER_ID}.get(str(uid.type))
+            certain = action.alone.get(str(uid.type))
             if certain is None:
                 return min(Match.MAYBE, _type_match(str(uid.type), action))
             return _type_match(str(uid.type), action) if uid.id == certain else Match.NO

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
@@ -21,12 +25,21 @@ from sallyport.contract.seal import HopKeyFile
 from sallyport.pep import VERSION, management, release, renewal
 from sallyport.pep.audit import Recorder, open_stream
 from sallyport.pep.authn import build as build_authenticators
-from sallyport.pep.catalog import CatalogStore, LoadedCatalog, Reach
+from sallyport.pep.behind import Behind
+from sallyport.pep.calls import Calls, Hands
+from sallyport.pep.catalog import CatalogStore, LoadedCatalog
 from sallyport.pep.decision import Decider, PdpClient
 from sallyport.pep.effect import Effects
+from sallyport.pep.forwarding import Forwarding
+from sallyport.pep.given import Given
+from sallyport.pep.handles import Handles
 from sallyport.pep.inforce import CatalogInForce
+from sallyport.pep.listening import Listening
+from sallyport.pep.lists import Lists
 from sallyport.pep.model import Json, Peer, Request
+from sallyport.pep.pages import Pages
 from sallyport.pep.pipeline import Pipeline, Rooms
+from sallyport.pep.reach import Reach
 from sallyport.pep.refusal import Reason
 from sallyport.pep.renewal import OnRenewed, Renewal
 from sallyport.pep.schema import compile_schema
@@ -35,6 +48,7 @@ from sallyport.pep.telemetry import Metrics
 from sallyport.pep.tools import NEEDS, Registry, Tools, database, files
 from sallyport.pep.tools.hosted import HostedTool, Pool
 from sallyport.pep.transport import Endpoint, Limits, Running, serve
+from sallyport.pep.upstream.assertion import OwnIdentity, published
 from sallyport.runtime import atomic_file
 from sallyport.runtime.certificates import Certificates
 from sallyport.runtime.ending import Ending
@@ -42,23 +56,38 @@ from sallyport.runtime.telemetry import Tracing
 
 # The only routes that answer without authentication; a test walks the app and knows no other (N3).
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
-PUBLIC_ROUTES: Final = frozenset({WELL_KNOWN, f"{WELL_KNOWN}/mcp"})
+JWKS: Final = "/.well-known/jwks.json"
+PUBLIC_ROUTES: Final = frozenset({WELL_KNOWN, f"{WELL_KNOWN}/mcp", JWKS})
 MCP: Final = "/mcp"
+MCP_SET: Final = "/mcp/{server:set}"
 _THREADS: Final = 8
 _GRACE: Final = 5.0  # seconds for what runs at a stop
 _HTTP_REASONS: Final = {404: Reason.NOT_FOUND, 405: Reason.METHOD_NOT_ALLOWED}
 _log: Final = structlog.get_logger()
 
 
-def create_app(pipeline: Pipeline, metadata: dict[str, Json], *, body_bytes: int) -> FastAPI:
+class _SetName(StringConvertor):
+    """As the catalog has them: no slash, no dot, one spelling."""
+
+    regex = "[a-z0-9][a-z0-9-]{0,62}"
+
+
+register_url_convertor("set", _SetName())
+
+
+def create_app(pipeline: Pipeline, metadata: dict[str, Json], jwks: dict[str, Json], *, body_bytes: int) -> FastAPI:
     """The MCP listener's app. No generated documentation: every route is in PUBLIC_ROUTES or is /mcp."""
     app = FastAPI(title="Sallyport", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     endpoint = Endpoint(pipeline.handle, pipeline.turn_away, body_bytes=body_bytes)
-    app.router.routes.append(Route(MCP, endpoint=endpoint))
+    app.router.routes += [Route(MCP, endpoint=endpoint), Route(MCP_SET, endpoint=endpoint)]
 
     async def resource_metadata() -> JSONResponse:
         """RFC 9728."""
         return JSONResponse(metadata, headers={"cache-control": "no-store"})
+
+    async def own_keys() -> JSONResponse:
+        """RFC 7517: by which an upstream checks whose word our assertion is. Public keys, and nothing else."""
+        return JSONResponse(jwks, headers={"cache-control": "max-age=300"})
 
     async def turned_away(request: HttpRequest, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 404
@@ -68,7 +97,7 @@ def create_app(pipeline: Pipeline, metadata: dict[str, Json], *, body_bytes: int
         return Response(answer.body, answer.status, {"content-type": "application/json", **allowed})
 
     for path in sorted(PUBLIC_ROUTES):
-        app.add_api_route(path, resource_metadata, methods=["GET"])
+        app.add_api_route(path, own_keys if path == JWKS else resource_metadata, methods=["GET"])
     for status in _HTTP_REASONS:
         app.add_exception_handler(status, turned_away)
     return app
@@ -106,14 +135,25 @@ def _pool(name: str, stack: contextlib.AsyncExitStack) -> Pool:
 def reach(settings: PepSettings, registered: frozenset[str]) -> Reach:
     """What a catalog may ask of this gate."""
     unset = {name: setting for name, setting in NEEDS.items() if name not in registered}
-    return Reach(registered, unset, frozenset(settings.egress))
+    lacks = {name for name in ("upstreams", "assertion") if getattr(settings, name) is None}
+    return Reach(registered, unset, settings.destinations, frozenset(lacks))
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """All rooms, and what runs beside the requests."""
+
+    rooms: Rooms
+    behind: Behind
+    own: OwnIdentity | None
 
 
 @asynccontextmanager
-async def assembled(settings: PepSettings) -> AsyncIterator[Rooms]:
+async def assembled(settings: PepSettings) -> AsyncIterator[Assembled]:
     """All rooms, put together; on leaving, what was begun is closed, the audit stream last."""
     metrics = Metrics(VERSION)
     authenticators = build_authenticators(settings, on_dropped_roles=metrics.dropped_roles)
+    own = OwnIdentity(settings.assertion) if settings.assertion else None
     async with contextlib.AsyncExitStack() as stack:
         recorder: Recorder = await stack.enter_async_context(open_stream(settings.audit))
         tracing = Tracing("sallyport-pep", settings.telemetry.otlp_endpoint)
@@ -124,31 +164,65 @@ async def assembled(settings: PepSettings) -> AsyncIterator[Rooms]:
         tools = Tools(registry, store)
         client = PdpClient(settings.pdp.address, HopKeyFile(settings.pdp.hop_key))
         stack.push_async_callback(client.close)
+        behind = Behind(settings, own, recorder, metrics)
+        stack.push_async_callback(behind.close)
         deadline = settings.pdp.deadline_ms / 1000
-        in_force = CatalogInForce(store, client, deadline, _told(metrics, recorder))
+        heard = _told(metrics, recorder, behind)
+        in_force = CatalogInForce(store, client, deadline, heard, behind.changes.policies_changed)
         stack.push_async_callback(in_force.close)
         metrics.follow_policies(in_force.policy_state)
         metrics.follow_readiness(_not_ready(in_force, recorder))
-        yield Rooms(
+        decider = Decider(client, tools, release.fulfils)
+        given = Given(Handles(_handle_key(settings)))
+
+        def quarantined(digest: str) -> Mapping[str, str]:
+            held = store.held(digest)
+            return behind.definitions.quarantined(held.catalog) if held else {}
+
+        hands = Hands(
+            decider,
+            Effects(tools, recorder, metrics),
+            tools,
+            Forwarding(behind.upstreams),
+            given,
+            quarantined,
+            in_force.revision,
+            metrics,
+            tracing,
+        )
+        lists = Lists(decider, recorder, given, Pages(behind.upstreams), quarantined, tracing)
+        listening = Listening(
+            lists, behind.changes, behind.upstreams, behind.stopping, in_force.revision, in_force.known
+        )
+        rooms = Rooms(
             authenticators=authenticators,
             eras=frozenset(settings.eras),
             origins=frozenset(settings.origins),
             json_depth=settings.limits.json_depth,
             in_force=in_force,
-            decider=Decider(client, tools, release.FULFILLED),
-            effects=Effects(tools, recorder, metrics),
+            calls=Calls(hands),
+            lists=lists,
+            listening=listening,
             recorder=recorder,
             metrics=metrics,
             tracing=tracing,
             deadline=deadline,
         )
+        yield Assembled(rooms, behind, own)
 
 
-def _told(metrics: Metrics, recorder: Recorder) -> Callable[[LoadedCatalog], None]:
+def _handle_key(settings: PepSettings) -> bytes:
+    """The same in all replicas, and of no use as anything else: from the masking key, which they share (RFC 5869)."""
+    shared = atomic_file.read_private(settings.audit.masking_key)
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"sallyport handles v1").derive(shared)
+
+
+def _told(metrics: Metrics, recorder: Recorder, behind: Behind) -> Callable[[LoadedCatalog], None]:
     """Who hears of a catalog that comes into force."""
 
     def tell(loaded: LoadedCatalog) -> None:
         metrics.know_tools(loaded.names)
+        behind.definitions.follow(loaded.catalog)
         for problem in loaded.refused:
             _log.error("tool not served", tool=problem.subject, problem=str(problem))
         if loaded.refused:
@@ -165,11 +239,13 @@ def _not_ready(in_force: CatalogInForce, recorder: Recorder) -> management.Reaso
 async def run(settings: PepSettings, *, plain_http: bool) -> None:
     """Serve until SIGTERM or SIGINT, at any moment. Raises ConfigError, or OSError where an address can't be bound."""
     own = None if plain_http else renewal.follow(settings.tls)
-    async with Ending() as ending, assembled(settings) as rooms:
+    async with Ending() as ending, assembled(settings) as gate:
+        rooms = gate.rooms
         replaced = Renewal(own, rooms.authenticators.keys, rooms.metrics)
-        mcp, manage = await _listen(settings, rooms, replaced)
+        mcp, manage = await _listen(settings, gate, replaced)
         watches = (
             asyncio.create_task(rooms.in_force.watch()),
+            *(asyncio.create_task(watch) for watch in gate.behind.watches()),
             asyncio.create_task(replaced.watch(_renewing(settings.tls, mcp, manage))),
         )
         # Freezing what start-up left keeps the collector off it: a fifth of the tail latency otherwise.
@@ -180,6 +256,7 @@ async def run(settings: PepSettings, *, plain_http: bool) -> None:
         _log.info("stopping", drain_seconds=settings.limits.drain_seconds)
         rooms.in_force.drain()
         mcp.drain()
+        gate.behind.stopping.set()  # streams that wait are told, and go
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ending.asked(), settings.limits.drain_seconds)  # a second signal cuts it short
         await mcp.stop(_GRACE)
@@ -199,7 +276,8 @@ def _renewing(tls: Tls, mcp: Running, manage: Running) -> OnRenewed:
     return renew
 
 
-async def _listen(settings: PepSettings, rooms: Rooms, replaced: Renewal) -> tuple[Running, Running]:
+async def _listen(settings: PepSettings, gate: Assembled, replaced: Renewal) -> tuple[Running, Running]:
+    rooms = gate.rooms
     limits = Limits(
         body_bytes=settings.limits.body_bytes,
         header_count=settings.limits.header_count,
@@ -209,10 +287,10 @@ async def _listen(settings: PepSettings, rooms: Rooms, replaced: Renewal) -> tup
         connections=settings.limits.connections,
     )
     metadata = rooms.authenticators.metadata()
-    app = create_app(Pipeline(rooms), metadata, body_bytes=limits.body_bytes)
+    app = create_app(Pipeline(rooms), metadata, published(gate.own), body_bytes=limits.body_bytes)
     operators = management.build(
         _not_ready(rooms.in_force, rooms.recorder),
-        lambda: {**rooms.in_force.warnings(), **replaced.warnings()},
+        lambda: {**rooms.in_force.warnings(), **replaced.warnings(), **gate.behind.warnings()},
         rooms.metrics,
         settings.tls.management_clients,
     )

@@ -6,18 +6,19 @@ Two at most, the one in force and the one before it, or after: a swap refuses no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
-from sallyport.contract.catalog import Catalog, Effect, Hosted, Tool, digest
+from sallyport.contract.catalog import Catalog, Effect, Server, Tool, digest
 from sallyport.pep.model import Json
-from sallyport.runtime import addresses, mounted_dir, strict_yaml
+from sallyport.pep.reach import Reach, unreachable
+from sallyport.pep.reach import problems as reaching
+from sallyport.runtime import mounted_dir, strict_yaml
 from sallyport.runtime.problems import ConfigError, Problem
 from sallyport.runtime.settings import load_model
 
 FILE: Final = "catalog.yaml"
-_HTTPS_PORT: Final = 443
 
 
 class Validator(Protocol):
@@ -35,27 +36,24 @@ Compile: TypeAlias = Callable[[Mapping[str, Any]], Validator]
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """What a gate has behind it: an entry of the catalog that needs more isn't served."""
-
-    hosted: frozenset[str]  # names of the registered hosted tools
-    unset: Mapping[str, str]  # hosted tools that aren't there -> what in pep.yaml would bring them
-    egress: frozenset[str] | None  # destinations; None where no gate is known, as for a policy directory alone
-
-
-@dataclass(frozen=True, slots=True)
 class LoadedCatalog:
     """One catalog, as far as it can be served: whatever is wrong with it was found before."""
 
     digest: str
-    catalog: Catalog  # without the tools that are refused: those are neither listed nor callable
+    catalog: Catalog  # without what is refused: that is neither listed nor callable
     validators: Mapping[str, Validator]  # by tool name, of its input
     listing: tuple[dict[str, Json], ...]  # as MCP's tools/list shows them, in the catalog's order
     refused: tuple[Problem, ...] = ()
+    outputs: Mapping[str, Validator] = field(default_factory=dict)  # of the tools that have an output schema
+    sets: Mapping[str, LoadedCatalog] = field(default_factory=dict)  # the named sets, each a catalog of its own
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(tool.name for tool in self.catalog.tools)
+
+    def within(self, server: str) -> LoadedCatalog | None:
+        """What is served at /mcp/SERVER; all of it at /mcp, and None where there is no such set."""
+        return self if not server else self.sets.get(server)
 
     def find(self, name: str) -> Tool | None:
         return self.catalog.tool(name)
@@ -123,60 +121,60 @@ def read(data: bytes, *, compile_schema: Compile, reach: Reach) -> LoadedCatalog
     """
     catalog = load_model(Catalog, data, FILE)
     document = strict_yaml.parse(data, FILE)
-    problems: list[Problem] = []
-    validators: dict[str, Validator] = {}
+    found: list[Problem] = []
+    inputs: dict[str, Validator] = {}
+    outputs: dict[str, Validator] = {}
     for index, tool in enumerate(catalog.tools):
-        found, validator = _compiled(tool, catalog, compile_schema, reach)
-        problems += [
-            Problem(FILE, *document.position(("tools", index, key)), message, tool.name) for key, message in found
-        ]
-        if validator is not None and not found:
-            validators[tool.name] = validator
-    tools = tuple(tool for tool in catalog.tools if tool.name in validators)
-    if not tools:
-        raise ConfigError(problems)
-    served = catalog.model_copy(update={"tools": tools})
-    return LoadedCatalog(digest(data), served, validators, tuple(map(_listed, tools)), tuple(problems))
+        compiled = _Compiled.of(tool, catalog, compile_schema, reach)
+        for key, message in compiled.problems:
+            found.append(Problem(FILE, *document.position(("tools", index, key)), message, tool.name))
+        if compiled.input is not None and not compiled.problems:
+            inputs[tool.name] = compiled.input
+            outputs |= {tool.name: compiled.output} if compiled.output is not None else {}
+    shut = {name: list(unreachable(name, catalog, reach)) for name in catalog.upstreams}
+    used = {prompt.upstream for prompt in catalog.prompts} | {entry.upstream for entry in catalog.resources}
+    for name in sorted(used & {name for name, why in shut.items() if why}):
+        found += [Problem(FILE, *document.position(("upstreams", name)), why, name) for why in shut[name]]
+    served = catalog.only(
+        (tool for tool in catalog.tools if tool.name in inputs),
+        (prompt for prompt in catalog.prompts if not shut[prompt.upstream]),
+        (entry for entry in catalog.resources if not shut[entry.upstream]),
+    )
+    if not (served.tools or served.prompts or served.resources):
+        raise ConfigError(found)
+    whole = LoadedCatalog(digest(data), served, inputs, tuple(map(_listed, served.tools)), tuple(found), outputs)
+    return replace(whole, sets={name: _within(whole, server) for name, server in served.servers.items()})
 
 
-def _compiled(
-    tool: Tool, catalog: Catalog, compile_schema: Compile, reach: Reach
-) -> tuple[list[tuple[str, str]], Validator | None]:
-    """What is wrong with a tool, by the key that it stands under, and the validator of its input."""
-    problems = [("provider", f"{tool.name}: {wrong}") for wrong in _provider_problems(tool, catalog, reach)]
-    validator: Validator | None = None
-    for key, schema in (("input", tool.input), ("output", tool.output)):
-        try:
-            compiled = None if schema is None else compile_schema(schema)
-        except SchemaRefused as error:
-            problems.append((key, f"{tool.name}.{key}: {error}"))
-            continue
-        validator = compiled if key == "input" else validator
-    return problems, validator
+def _within(whole: LoadedCatalog, server: Server) -> LoadedCatalog:
+    all_of_it = whole.catalog
+    catalog = all_of_it.only(
+        (tool for tool in all_of_it.tools if tool.name in server.tools),
+        (prompt for prompt in all_of_it.prompts if prompt.name in server.prompts),
+        (entry for entry in all_of_it.resources if entry.key in server.resources),
+    )
+    listing = tuple(tool for tool in whole.listing if tool["name"] in server.tools)
+    return replace(whole, catalog=catalog, listing=listing)
 
 
-def _provider_problems(tool: Tool, catalog: Catalog, reach: Reach) -> Iterator[str]:
-    if not isinstance(tool.provider, Hosted):
-        yield "upstreams can't be served yet; name a hosted tool"
-        if reach.egress is not None:
-            yield from _unreachable(tool.provider.upstream, catalog, reach.egress)
-    elif tool.provider.hosted in reach.unset:
-        name = tool.provider.hosted
-        yield f"the hosted tool {name!r} isn't there without {reach.unset[name]!r} in pep.yaml; set it"
-    elif tool.provider.hosted not in reach.hosted:
-        known = ", ".join(sorted(reach.hosted)) or "none"
-        yield f"there is no hosted tool {tool.provider.hosted!r}; there are: {known}"
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A tool's validators, or what is wrong with it, by the key that it stands under."""
 
+    problems: tuple[tuple[str, str], ...]
+    input: Validator | None
+    output: Validator | None
 
-def _unreachable(upstream: str, catalog: Catalog, egress: frozenset[str]) -> Iterator[str]:
-    """A catalog must not open a door: where the gate may connect to stands in its own settings."""
-    try:
-        leads_to = addresses.destination_of(catalog.upstreams[upstream].url, _HTTPS_PORT)
-    except ValueError as error:
-        yield f"the url of upstream {upstream!r}: {error}"
-        return
-    if leads_to not in egress:
-        yield f"egress in pep.yaml lacks {leads_to!r}, where upstream {upstream!r} is; add it there"
+    @classmethod
+    def of(cls, tool: Tool, catalog: Catalog, compile_schema: Compile, reach: Reach) -> _Compiled:
+        problems = [("provider", f"{tool.name}: {wrong}") for wrong in reaching(tool, catalog, reach)]
+        found: dict[str, Validator] = {}
+        for key, schema in (("input", tool.input), ("output", tool.output)):
+            try:
+                found |= {} if schema is None else {key: compile_schema(schema)}
+            except SchemaRefused as error:
+                problems.append((key, f"{tool.name}.{key}: {error}"))
+        return cls(tuple(problems), found.get("input"), found.get("output"))
 
 
 def _listed(tool: Tool) -> dict[str, Json]:

@@ -1,24 +1,37 @@
 """Steps 6 to 9: record the intent, let it happen, release the answer, record the outcome.
 
-After `tools/` has redeemed the permit nothing is reported but the truth: done, failed, withheld, cancelled or
-unknown. The outcome is handed to the recorder without waiting, so that no cancellation can come between.
+After the permit has been redeemed nothing is reported but the truth: done, failed, withheld, cancelled or unknown. The
+outcome is handed to the recorder without waiting, so that no cancellation can come between.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sallyport.contract.catalog import Effect, Tool
 from sallyport.pep import release
 from sallyport.pep.audit import AuditUnavailable, Outcome, Recorder
 from sallyport.pep.decision import Permit, PermitRefused
-from sallyport.pep.model import CheckedCall, ToolOutput
+from sallyport.pep.model import CheckedCall, Emit, Failed, Json, Output, ToolOutput
 from sallyport.pep.refusal import Reason, Refusal
+from sallyport.pep.release import HeldTo
+from sallyport.pep.standing import Revoked
 from sallyport.pep.telemetry import Metrics
 from sallyport.pep.tools import ToolFailure, Tools
 from sallyport.pep.trail import Trail, leaves
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a permit is for: how it runs, to what its answer is held, and whether it still may go on."""
+
+    read_only: bool
+    held_to: HeldTo
+    run: Callable[[Emit], Awaitable[Output]]
+    emit: Emit  # to the client
+    stands: Callable[[], Awaitable[None]]  # raises Revoked
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +40,18 @@ class _Told:
 
     outcome: Outcome
     detail: str
-    shown: ToolOutput | Refusal
+    shown: Output | Refusal
 
 
 class Effects:
-    """The only caller of `tools.run`."""
+    """The only caller of a `Work`'s `run`."""
 
     def __init__(self, tools: Tools, recorder: Recorder, metrics: Metrics) -> None:
         self._tools = tools
         self._recorder = recorder
         self._metrics = metrics
 
-    async def run(self, trail: Trail, permit: Permit, call: CheckedCall, tool: Tool) -> ToolOutput | Refusal:
+    async def run(self, trail: Trail, permit: Permit, call: CheckedCall, work: Work) -> Output | Refusal:
         """What the client may see. An exception that ends the process or the task is raised after the record."""
         told = _Told(Outcome.UNKNOWN, "interrupted", _unknown("interrupted"))
         trail.note(permit.reasons, revision=permit.revision)
@@ -48,14 +61,17 @@ class Effects:
             await self._recorder.intent(trail, call, [item.ref for item in permit.resolved])  # (6)
             recorded = time.perf_counter()
             self._metrics.recorded(recorded - started)
-            output = await self._tools.run(permit, call)  # (7)
+            frames = _Frames(work, permit.obligations)
+            output = await work.run(frames.emit)  # (7)
             self._metrics.ran(call.name, time.perf_counter() - recorded)
-            told = self._release(output, permit, tool)  # (8)
+            if frames.sent:
+                await work.stands()
+            told = _release(output, permit, work)  # (8)
         except AuditUnavailable as error:
             intended, trail.recorded = False, True  # the writer has counted it
             told = _Told(Outcome.FAILED, "", Refusal(Reason.AUDIT_UNAVAILABLE, str(error)))
         except BaseException as error:  # N6: whatever breaks, the record tells how far it came
-            told = _broken(error, permit, tool)
+            told = _broken(error, permit, call, work)
             if leaves(error):
                 raise
         finally:
@@ -66,14 +82,31 @@ class Effects:
             await self._tools.release(permit.resolved)
         return told.shown
 
-    def _release(self, output: ToolOutput, permit: Permit, tool: Tool) -> _Told:
-        try:
-            shown = release.result(output, obligations=permit.obligations, max_bytes=tool.limits.result_bytes)
-        except Exception as error:  # noqa: BLE001 — the effect is done, so a broken release withholds
-            shown = Refusal(Reason.WITHHELD, f"release broke: {type(error).__name__}", data={"effect": "done"})
-        if isinstance(shown, Refusal):
-            return _Told(Outcome.WITHHELD, shown.detail, shown)
-        return _Told(Outcome.FAILED if shown.is_error else Outcome.DONE, "", shown)
+
+class _Frames:
+    """Notifications on their way to the client: released like an answer, and only while the permit stands (N28)."""
+
+    def __init__(self, work: Work, obligations: Sequence[str]) -> None:
+        self._work, self._obligations = work, obligations
+        self.sent = False
+
+    async def emit(self, method: str, params: Mapping[str, Json]) -> None:
+        await self._work.stands()
+        shown = release.notification(method, params, self._obligations)
+        if shown is not None:
+            self.sent = True
+            await self._work.emit(*shown)
+
+
+def _release(output: Output, permit: Permit, work: Work) -> _Told:
+    try:
+        shown = release.result(output, held_to=work.held_to, obligations=permit.obligations)
+    except Exception as error:  # noqa: BLE001 — the effect is done, so a broken release withholds
+        shown = Refusal(Reason.WITHHELD, f"release broke: {type(error).__name__}", data={"effect": "done"})
+    if isinstance(shown, Refusal):
+        return _Told(Outcome.WITHHELD, shown.detail, shown)
+    failed = isinstance(shown, Failed) or (isinstance(shown, ToolOutput) and shown.is_error)
+    return _Told(Outcome.FAILED if failed else Outcome.DONE, "", shown)
 
 
 def _effect(told: _Told, permit: Permit) -> str:
@@ -82,25 +115,32 @@ def _effect(told: _Told, permit: Permit) -> str:
     return "done" if told.outcome in {Outcome.DONE, Outcome.WITHHELD} else "unknown"
 
 
-def _broken(error: BaseException, permit: Permit, tool: Tool) -> _Told:
+def _broken(error: BaseException, permit: Permit, call: CheckedCall, work: Work) -> _Told:
     name = type(error).__name__
     cancelled = isinstance(error, asyncio.CancelledError)
     if not permit.redeemed:
         reason = Reason.EXPIRED if isinstance(error, PermitRefused) else Reason.TOOL_UNAVAILABLE
         detail = f"before the effect: {error if reason is Reason.EXPIRED else name}"
         return _Told(Outcome.CANCELLED if cancelled else Outcome.FAILED, detail, Refusal(reason, detail))
+    if isinstance(error, Revoked):
+        return _Told(
+            Outcome.UNKNOWN, f"revoked: {error}", Refusal(Reason.REVOKED, str(error), data={"effect": "unknown"})
+        )
     if isinstance(error, ToolFailure):
-        return _Told(Outcome.FAILED, error.public, _failure(error.public, permit.decision_id))
-    if tool.effect is not Effect.READ_ONLY:
+        return _Told(Outcome.FAILED, error.public, _failure(error.public, permit, call))
+    if not work.read_only:
         return _Told(Outcome.UNKNOWN, name, _unknown(name))
     outcome = Outcome.CANCELLED if cancelled else Outcome.FAILED
-    return _Told(outcome, name, _failure("", permit.decision_id))
+    return _Told(outcome, name, _failure("", permit, call))
 
 
 def _unknown(detail: str) -> Refusal:
     return Refusal(Reason.EFFECT_UNKNOWN, detail, data={"effect": "unknown"})
 
 
-def _failure(public: str, decision_id: str) -> ToolOutput:
-    text = f"the tool failed{': ' + public if public else ''} (decision {decision_id})"
+def _failure(public: str, permit: Permit, call: CheckedCall) -> Output:
+    what = "tool" if call.method == "tools/call" else "upstream"
+    text = f"the {what} failed{': ' + public if public else ''} (decision {permit.decision_id})"
+    if call.method != "tools/call":
+        return Failed(-32603, text)
     return ToolOutput(({"type": "text", "text": text},), is_error=True)

@@ -40,8 +40,10 @@ class CatalogInForce:
         client: PdpClient,
         deadline: float,
         on_catalog: Callable[[LoadedCatalog], None],
+        on_revision: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_catalog` hears of each other catalog that comes into force."""
+        """`on_catalog` hears of each other catalog that comes into force, `on_revision` of each other policy set."""
+        self._on_revision = on_revision
         self._store = store
         self._client = client
         self._deadline = deadline
@@ -72,8 +74,17 @@ class CatalogInForce:
             await self.look(deadline)
         return await self.loaded(self._digest, deadline) if self._digest else None
 
+    def known(self) -> LoadedCatalog | None:
+        """The catalog that served last, from memory."""
+        return self._store.held(self._digest)
+
+    def revision(self) -> str:
+        """Of the policy set in force, as the PDP said last; empty while it doesn't answer."""
+        return self._policies.revision if self._policies else ""
+
     async def look(self, deadline: float) -> None:
         """Ask the PDP once which revision and catalog serve."""
+        before = self.revision()
         try:
             answer = await self._client.revision(timeout=deadline - time.monotonic())
         except NoDecision as error:
@@ -84,6 +95,8 @@ class CatalogInForce:
         self._policies = _told(answer, problems)
         if answer.ready:
             self._catalog = "" if await self.loaded(answer.catalog_digest, deadline) else self._why
+        if self.revision() != before:
+            self._on_revision()
 
     async def watch(self) -> None:
         """Keep readiness fresh until cancelled."""

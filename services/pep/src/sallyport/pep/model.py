@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Protocol, TypeAlias
+
+from sallyport.runtime import canonical_json
 
 Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 SCOPE_TOKEN: Final = re.compile(r"[!#-\[\]-~]{1,128}")  # RFC 6749 §3.3: no quote, no backslash, no blank
@@ -37,6 +40,7 @@ class Request:
     headers: tuple[tuple[bytes, bytes], ...]  # names lower-case, in order of arrival
     body: bytes
     server: str = ""  # the named set of /mcp/NAME; empty: all of the catalog
+    streams: bool = True  # the client reads text/event-stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,7 @@ class CallTool:
     name: str
     arguments: Mapping[str, Json]
     retry: Retry | None = None
+    mirrored: Mapping[str, str] = field(default_factory=dict)  # Mcp-Param-* by what stands behind it, in lower case
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +153,17 @@ class ReadResource:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Legacy: resources/subscribe and resources/unsubscribe."""
+    """Legacy: resources/subscribe."""
 
     envelope: Envelope
     uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """Legacy: resources/unsubscribe."""
+
+    envelope: Envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +217,7 @@ Message: TypeAlias = (
     | ListResources
     | ReadResource
     | Subscribe
+    | Unsubscribe
     | Complete
     | SetLevel
     | Listen
@@ -231,12 +244,18 @@ class CheckedCall:
     resources: tuple[ResourceRef, ...]
     catalog_digest: str
     method: str = "tools/call"
-    retry: bytes = b""  # canonical: what else goes along with a retried request, `{inputResponses, requestState}`
+    retry: Mapping[str, Json] = field(default_factory=dict)  # inputResponses, and the upstream's own requestState
 
     @property
     def action(self) -> str:
         """What the PDP knows it by."""
         return self.name if self.method == "tools/call" else self.method
+
+
+def digest_of(canonical: bytes, retry: Mapping[str, Json]) -> str:
+    """What a permit is bound to: the arguments, and what a retried request brings besides."""
+    more = b"\0" + canonical_json.encode(dict(retry)) if retry else b""
+    return hashlib.sha256(canonical + more).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

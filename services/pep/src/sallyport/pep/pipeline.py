@@ -1,4 +1,4 @@
-"""The way of a call, numbered as in ARCHITECTURE.md. This module alone knows the order.
+"""The way of a request, numbered as in ARCHITECTURE.md. This module and `calls`, `lists`, `listening` know the order.
 
 A denial is a value and leaves by `_refuse`: recorded, then answered. Before the effect begins any exception is a
 refusal too; once it has begun, effect.py tells the truth about it.
@@ -12,35 +12,42 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sallyport.pep import VERSION, answers, release
+from sallyport.pep import VERSION, answers
+from sallyport.pep.asked import Asked
 from sallyport.pep.audit import AuditUnavailable, Recorder
 from sallyport.pep.authn import Authenticators
-from sallyport.pep.catalog import LoadedCatalog
-from sallyport.pep.decision import Decider, Denied, Mismatch, Permit, Seen
-from sallyport.pep.decision.question import identity
-from sallyport.pep.effect import Effects
+from sallyport.pep.calls import Calls
+from sallyport.pep.decision import Denied, Mismatch
 from sallyport.pep.inforce import CatalogInForce
+from sallyport.pep.listening import Listening
+from sallyport.pep.lists import Lists
 from sallyport.pep.model import (
+    AboutTask,
     Answer,
     Caller,
-    CallTool,
     Discover,
+    Emit,
     Era,
     Initialize,
+    Listen,
+    ListPrompts,
+    ListResources,
     ListTools,
-    Message,
     Notification,
     Ping,
     Request,
+    SetLevel,
+    Unsubscribe,
 )
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.rpc import Rejected, parse, results
-from sallyport.pep.schema import check
+from sallyport.pep.schema import Judged
 from sallyport.pep.telemetry import Metrics
 from sallyport.pep.trail import Trail, leaves
 from sallyport.runtime.telemetry import Tracing, valid_traceparent
 
-Step: TypeAlias = Callable[[LoadedCatalog, float], Awaitable[Answer | Refusal | Denied | Mismatch]]
+Decided: TypeAlias = Judged | ListTools | ListPrompts | ListResources | SetLevel | Listen | AboutTask
+Step: TypeAlias = Callable[[Asked], Awaitable[Answer | Refusal | Denied | Mismatch]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +59,9 @@ class Rooms:
     origins: frozenset[str]
     json_depth: int
     in_force: CatalogInForce
-    decider: Decider
-    effects: Effects
+    calls: Calls
+    lists: Lists
+    listening: Listening
     recorder: Recorder
     metrics: Metrics
     tracing: Tracing
@@ -66,11 +74,11 @@ class Pipeline:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
 
-    async def handle(self, request: Request) -> Answer:
-        """Every complete request comes through here, and nothing else leads to a tool."""
+    async def handle(self, request: Request, emit: Emit) -> Answer:
+        """Every complete request comes through here, and nothing else leads to a tool. `emit` is its own stream."""
         trail = Trail(request.peer)
         try:
-            outcome = await self._walk(request, trail)
+            outcome = await self._walk(request, trail, emit)
             return self._counted(outcome, trail) if isinstance(outcome, Answer) else await self._refuse(outcome, trail)
         except BaseException as error:  # N6: no exception of any type may become anything but a refusal
             answer = await self._refuse(_broken(error, trail), trail)
@@ -86,7 +94,7 @@ class Pipeline:
         """A request that room 0 won't let in: wrong method or path, over a limit."""
         return await self._refuse(Refusal(reason, detail), Trail(request.peer))
 
-    async def _walk(self, request: Request, trail: Trail) -> Answer | Refusal | Denied:
+    async def _walk(self, request: Request, trail: Trail, emit: Emit) -> Answer | Refusal | Denied:
         rooms = self._rooms
         given = valid_traceparent(_header(request, b"traceparent"))
         with rooms.tracing.span("authn", given) as span:
@@ -101,102 +109,65 @@ class Pipeline:
             trail.request_id, trail.era, trail.method = message.request_id, message.era, message.method
             return message.refusal
         trail.know(message)
-        return await self._dispatch(message, caller, trail)
+        if isinstance(message, Initialize | Discover | Ping | Unsubscribe | Notification):
+            return self._known_to_all(message, request.server)
+        if isinstance(message, Listen) and not request.streams:
+            return Refusal(Reason.NOT_ACCEPTABLE, "Accept excludes text/event-stream")
+        return await self._in_force(self._step(message, emit), caller, trail, request.server)
 
-    async def _dispatch(self, message: Message, caller: Caller, trail: Trail) -> Answer | Refusal | Denied:
+    def _known_to_all(
+        self, message: Initialize | Discover | Ping | Unsubscribe | Notification, server: str
+    ) -> Answer | Refusal:
+        """What nobody has to permit: it says what everybody with a token may know, also while the PDP is away."""
+        loaded = self._rooms.in_force.known()
+        view = loaded.within(server) if loaded else None
+        if server and view is None:
+            return Refusal(Reason.NOT_FOUND, "the catalog has no set of this name")
+        catalog = view.catalog if view else None
         match message:
-            case CallTool():
-                return await self._in_force(lambda loaded, by: self._call(message, caller, trail, loaded, by))
-            case ListTools():
-                return await self._in_force(lambda loaded, by: self._list(message, caller, trail, loaded, by))
             case Notification():
                 return answers.ACCEPTED
-            case Initialize():
-                return answers.result(message, results.initialize(VERSION))
-            case Discover():
-                return answers.result(message, results.discover(self._rooms.eras, VERSION))
-            case Ping():
+            case Ping() | Unsubscribe():
                 return answers.result(message, results.empty(message.envelope.era, VERSION))
+            case Initialize():
+                return answers.result(message, results.initialize(catalog, VERSION))
+            case Discover():
+                return answers.result(message, results.discover(catalog, self._rooms.eras, VERSION))
 
-    async def _in_force(self, step: Step) -> Answer | Refusal | Denied:
+    def _step(self, message: Decided, emit: Emit) -> Step:  # noqa: PLR0911 — a table
+        """The way of each method that a decision is asked for."""
+        rooms = self._rooms
+        match message:
+            case ListTools():
+                return lambda asked: rooms.lists.tools(message, asked)
+            case ListPrompts():
+                return lambda asked: rooms.lists.prompts(message, asked)
+            case ListResources():
+                return lambda asked: rooms.lists.resources(message, asked)
+            case SetLevel():
+                return lambda asked: rooms.lists.method(message, asked)
+            case Listen():
+                return lambda asked: rooms.listening.listen(message, asked, emit)
+            case AboutTask():
+                return lambda asked: rooms.calls.about_task(message, asked, emit)
+            case _:
+                return lambda asked: rooms.calls.call(message, asked, emit)
+
+    async def _in_force(self, step: Step, caller: Caller, trail: Trail, server: str) -> Answer | Refusal | Denied:
         """Run `step` on the catalog in force; if the PDP names another, once more with that, within one deadline."""
         deadline = time.monotonic() + self._rooms.deadline
         loaded = await self._rooms.in_force.current(deadline)
         for _ in range(2):
             if loaded is None:
                 return Refusal(Reason.NO_DECISION, "no catalog is in force")
-            outcome = await step(loaded, deadline)
+            view = loaded.within(server)
+            if view is None:
+                return Refusal(Reason.NOT_FOUND, "the catalog has no set of this name")
+            outcome = await step(Asked(caller, trail, server, view, deadline))
             if not isinstance(outcome, Mismatch):
                 return outcome
             loaded = await self._rooms.in_force.loaded(outcome.catalog_digest, deadline)
         return Refusal(Reason.NO_DECISION, "the catalog changed twice within one call")
-
-    async def _call(
-        self, message: CallTool, caller: Caller, trail: Trail, loaded: LoadedCatalog, deadline: float
-    ) -> Answer | Refusal | Denied | Mismatch:
-        rooms = self._rooms
-        hidden = await self._hidden(caller, trail, message.name, loaded, deadline)
-        if hidden is not None:
-            return hidden
-        with rooms.tracing.span("schema", trail.traceparent):
-            call = check(message.name, message.arguments, loaded)  # (4)
-        if isinstance(call, Refusal):
-            return call
-        trail.call = call
-        permit: Permit | Denied | Mismatch | None = None
-        try:
-            started = time.perf_counter()
-            with rooms.tracing.span("decision", trail.traceparent) as span:
-                who = identity(caller, trail.decision_id, span.traceparent)
-                permit = await rooms.decider.call(caller, who, call, loaded.digest, deadline)  # (5)
-            rooms.metrics.decided(time.perf_counter() - started)
-            if not isinstance(permit, Permit):
-                return permit
-            with rooms.tracing.span("tools", trail.traceparent):
-                shown = await rooms.effects.run(trail, permit, call, loaded.tool(call.name))  # (6) to (9)
-        finally:
-            if isinstance(permit, Permit):
-                permit.end()
-        if isinstance(shown, Refusal):
-            return shown
-        return answers.tool(message, shown, trail.decision_id)
-
-    async def _hidden(
-        self, caller: Caller, trail: Trail, name: str, loaded: LoadedCatalog, deadline: float
-    ) -> Denied | Mismatch | None:
-        """No oracle: whoever can't see a tool learns nothing of it, not even from how long its arguments took to check."""
-        with self._rooms.tracing.span("visibility", trail.traceparent) as span:
-            who = identity(caller, trail.decision_id, span.traceparent)
-            seen = await self._rooms.decider.visible(caller, who, (name,), loaded.digest, deadline)
-        if not isinstance(seen, Seen):
-            return seen
-        if name in seen.names:
-            return None
-        reason = Reason.DENIED if loaded.find(name) else Reason.UNKNOWN_TOOL
-        refused = Refusal(reason, "no such tool is visible to this caller")
-        return Denied(refused, seen.reasons, seen.errors, seen.revision)
-
-    async def _list(
-        self, message: ListTools, caller: Caller, trail: Trail, loaded: LoadedCatalog, deadline: float
-    ) -> Answer | Refusal | Denied | Mismatch:
-        rooms = self._rooms
-        if message.cursor is not None:
-            return Refusal(Reason.INVALID_PARAMS, "a cursor that was never given out", "unknown cursor")
-        with rooms.tracing.span("decision", trail.traceparent) as span:
-            who = identity(caller, trail.decision_id, span.traceparent)
-            permitted = await rooms.decider.method(caller, who, message.envelope.method, loaded.digest, deadline)  # (5)
-            if isinstance(permitted, Denied | Mismatch):
-                return permitted
-            seen = await rooms.decider.visible(caller, who, loaded.names, loaded.digest, deadline)
-        if not isinstance(seen, Seen):
-            return seen
-        trail.note(permitted.reasons, revision=permitted.revision)
-        try:
-            await rooms.recorder.listing(trail, loaded.digest, len(seen.names))  # (6)
-        except AuditUnavailable as error:
-            return Refusal(Reason.AUDIT_UNAVAILABLE, str(error))
-        tools = release.listing(loaded.listing, seen.names)  # (8)
-        return answers.result(message, results.tools_list(tools, message.envelope.era, VERSION))
 
     async def _refuse(self, refused: Refusal | Denied, trail: Trail) -> Answer:
         """The one way out for every refusal: recorded first, then told as far as this caller may know."""

@@ -45,6 +45,10 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"  # the client went before there was anything to tell
     INTERNAL = "internal"
     EFFECT_UNKNOWN = "effect_unknown"  # broke after the effect began: the truth, not a refusal
+    FOREIGN_HANDLE = "foreign_handle"  # a state, task or cursor that wasn't given to this caller for this request
+    NOT_SERVED = "not_served"  # the catalog has it, and this gate can't serve it
+    QUARANTINED = "quarantined"  # its definition isn't the one that was approved
+    REVOKED = "revoked"  # the token or a policy ended a stream
     WITHHELD = "withheld"  # the effect is done, its result isn't released
 
 
@@ -101,6 +105,10 @@ SHAPES: Final[Mapping[Reason, _Shape]] = {
     Reason.CANCELLED: _UNAVAILABLE,
     Reason.INTERNAL: _UNAVAILABLE,
     Reason.EFFECT_UNKNOWN: _Shape(200, -32603, "the tool broke after its effect began"),
+    Reason.FOREIGN_HANDLE: _Shape(200, -32602, "unknown or expired handle"),
+    Reason.NOT_SERVED: _DENIED,
+    Reason.QUARANTINED: _DENIED,
+    Reason.REVOKED: _DENIED,
     Reason.WITHHELD: _Shape(200, -32603, "the result was withheld"),
 }
 # Who gets one of these should come again with a token, or a better one.

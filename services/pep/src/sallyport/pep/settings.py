@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from sallyport.pep.model import Era
 from sallyport.runtime import addresses
@@ -91,9 +91,17 @@ def _otlp(url: str) -> str:
     return url
 
 
+def _several(value: Any) -> Any:
+    """One may be written without brackets."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value  # what a validator has seen is no JSON array any more
+
+
 Listen = Annotated[str, AfterValidator(addresses.network)]
 Uri = Annotated[str, AfterValidator(_web_address)]
 Destination = Annotated[str, AfterValidator(addresses.destination)]
+Network = Annotated[str, AfterValidator(addresses.subnet)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Text = Annotated[str, Field(pattern=r"^[!-~]([ -~]{0,126}[!-~])?$")]  # at most 128, as in the contract
 Orgs = Annotated[tuple[Text, ...], Field(min_length=1)]  # empty means refuse
@@ -188,6 +196,44 @@ class Telemetry(Settings):
     otlp_endpoint: Annotated[str, AfterValidator(_otlp)] = ""  # empty: no spans leave
 
 
+class Assertion(Settings):
+    """The signed word to upstreams for whom a call is. Its keys are our own, and sign nothing else."""
+
+    key: Annotated[
+        tuple[ConfigPath, ...], BeforeValidator(_several), Field(min_length=1, max_length=4)
+    ]  # the first signs
+    issuer: Uri  # `iss`
+    ttl_seconds: int = Field(default=60, ge=1, le=60)
+
+
+class EgressEntry(Settings):
+    """Written "host:port", or with the networks in which the host's addresses must lie."""
+
+    destination: Destination
+    networks: Annotated[
+        tuple[Network, ...], BeforeValidator(_several), Field(max_length=16)
+    ] = ()  # none: a name is found in the world only
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"destination": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _needs_them(self) -> Self:
+        host = self.destination.rpartition(":")[0]
+        if self.networks and (host == "localhost" or not addresses.is_name(host)):
+            raise ValueError(f"networks are for names, and {host} is where it is; leave them out")
+        return self
+
+    def __str__(self) -> str:
+        """As it may be written."""
+        if not self.networks:
+            return f'"{self.destination}"'
+        networks = ", ".join(f'"{network}"' for network in self.networks)
+        return f'{{destination: "{self.destination}", networks: [{networks}]}}'
+
+
 class PepSettings(Settings):
     listen: Listen
     management: Listen
@@ -206,17 +252,20 @@ class PepSettings(Settings):
     limits: Limits = Limits()
     origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
     telemetry: Telemetry = Telemetry()
+    upstreams: ConfigPath | None = None  # a folder for each upstream: ca.crt, credential, tls.crt and tls.key
+    assertion: Assertion | None = None  # none: no upstream is told for whom a call is
     # Whom the PEP may connect to besides the PDP on this machine; empty: nobody. The last field: it is held against them.
-    egress: tuple[Destination, ...] = ()
+    egress: tuple[EgressEntry, ...] = ()
 
     @field_validator("egress")
     @classmethod
-    def _covers_what_is_named(cls, egress: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        _unique("destination", list(egress))
-        missing = {leads_to: setting for setting, leads_to in _connections(info.data).items() if leads_to not in egress}
+    def _covers_what_is_named(cls, egress: tuple[EgressEntry, ...], info: ValidationInfo) -> tuple[EgressEntry, ...]:
+        listed = [entry.destination for entry in egress]
+        _unique("destination", listed)
+        missing = {leads_to: setting for setting, leads_to in _connections(info.data).items() if leads_to not in listed}
         if missing:
             named = " and ".join(f"{leads_to} ({setting})" for leads_to, setting in missing.items())
-            whole = ", ".join(f'"{entry}"' for entry in (*egress, *missing))
+            whole = ", ".join([*map(str, egress), *(f'"{destination}"' for destination in missing)])
             raise ValueError(f"lacks {named}; write `egress: [{whole}]`")
         return egress
 
@@ -226,10 +275,16 @@ class PepSettings(Settings):
         if not self.issuers and not forwarding:
             raise ValueError("no authenticator: list an issuer, or an orchestrator with forward_identity")
         _unique("issuer name", [issuer.name for issuer in self.issuers])
-        _unique("issuer", [issuer.issuer for issuer in self.issuers])
+        # What we sign ourselves must not look like a token that somebody brings us.
+        ours = [self.assertion.issuer] if self.assertion else []
+        _unique("issuer", [*(issuer.issuer for issuer in self.issuers), *ours])
         # An orchestrator's alice must not become a token issuer's alice by a shared name.
         _unique("issuer name", [*{issuer.name for issuer in self.issuers}, *{each.issuer for each in forwarding}])
         return self
+
+    @property
+    def destinations(self) -> frozenset[str]:
+        return frozenset(entry.destination for entry in self.egress)
 
 
 def _connections(named: dict[str, Any]) -> dict[str, str]:

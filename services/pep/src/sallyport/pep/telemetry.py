@@ -50,8 +50,15 @@ class Metrics:
         self._ends = self._gauge(
             "sallyport_certificate_not_after_timestamp_seconds", "When the first certificate of this use ends", "use"
         )
+        self._quarantined = Gauge(
+            "sallyport_quarantined", "Tools and prompts not served, as not defined as approved", registry=self.registry
+        )
         info = Gauge("sallyport_build_info", "The version at work", ("version",), registry=self.registry)
         info.labels(version).set(1)
+
+    def quarantined(self, count: int) -> None:
+        """Tools and prompts whose definitions aren't the approved ones."""
+        self._quarantined.set(count)
 
     def know_tools(self, names: Iterable[str]) -> None:
         """The catalog in force: only its names become labels."""

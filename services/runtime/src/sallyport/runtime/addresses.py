@@ -14,6 +14,7 @@ _MAX_PORT: Final = 65535
 _UNIX: Final = "unix:"
 _MAX_SOCKET_PATH: Final = 107  # sun_path of unix(7), without its final NUL
 _MAX_NAME: Final = 253
+_WIDEST: Final = 8
 # Its last label has a letter first: resolvers read `127.1`, `2130706433` and `0x7f.1` as addresses.
 _HOST: Final = re.compile(r"([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _PORT: Final = re.compile(r"[1-9][0-9]{0,4}")
@@ -67,6 +68,26 @@ def destination(text: str) -> str:
     wrong = _not_a_host(host)
     if wrong:
         raise ValueError(f"{text!r} {wrong}")
+    return text
+
+
+def is_name(host: str) -> bool:
+    """Whether the host of a destination must be looked up."""
+    return _HOST.fullmatch(host) is not None
+
+
+def subnet(text: str) -> str:
+    """A network in its one spelling, no wider than an operator can answer for."""
+    try:
+        found = ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no network ({error}); write 10.0.0.0/8 or fd00::/8") from None
+    if text != found.compressed:
+        raise ValueError(f"{text!r} is spelled otherwise than others spell it; write {found.compressed}")
+    if found.prefixlen < _WIDEST:
+        raise ValueError(f"{text!r} is wider than /{_WIDEST}; list where the host's addresses really lie")
+    if closed := hosts.closed(found):
+        raise ValueError(f"{text!r} {closed}")
     return text
 
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Span as OtelSpan
 
+    from sallyport.runtime.pinned_export import Addresses
+
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_EXPORT_SECONDS: Final = 5
 
 
 def valid_traceparent(value: str) -> str:
@@ -44,9 +45,13 @@ _NOWHERE: Final = Span()
 class Tracing:
     """Spans named by the steps. They hold names and times only: no arguments, no ids, no exception texts."""
 
-    def __init__(self, service: str, otlp_endpoint: str = "") -> None:
-        """`otlp_endpoint` is https://host:port, or http:// on loopback; empty means off. Raises ConfigError."""
+    def __init__(self, service: str, otlp_endpoint: str = "", addresses: Addresses | None = None) -> None:
+        """`otlp_endpoint` is https://host:port, or http:// on loopback; empty means off. Raises ConfigError.
+
+        `addresses` says before each batch where that may lead; without it gRPC resolves the name, unchecked.
+        """
         self._service = service
+        self._addresses = addresses
         self._endpoint = otlp_endpoint
         self._insecure = bool(otlp_endpoint) and _insecure(otlp_endpoint)
         self._provider: TracerProvider | None = None
@@ -58,7 +63,7 @@ class Tracing:
     def start(self) -> None:
         """Begin to export, if an endpoint is named. The SDK is imported here, so that `off` doesn't pay for it."""
         if self._endpoint and self._provider is None:
-            self._provider = _provider(self._service, self._endpoint, insecure=self._insecure)
+            self._provider = _provider(self._service, self._endpoint, self._addresses, insecure=self._insecure)
 
     def stop(self) -> None:
         """Send what is left, within seconds, and end."""
@@ -102,19 +107,19 @@ def _traceparent(span: OtelSpan) -> str:
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
 
 
-def _provider(service: str, endpoint: str, *, insecure: bool) -> TracerProvider:
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 — slow, big
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 — same
+def _provider(service: str, endpoint: str, addresses: Addresses | None, *, insecure: bool) -> TracerProvider:
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 — slow, big
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 — same
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 — same
 
-    exporter = OTLPSpanExporter(
-        endpoint=endpoint,
-        insecure=insecure,
-        timeout=_EXPORT_SECONDS,
-        channel_options=(("grpc.enable_http_proxy", "0"),),  # a proxy variable must not move the line
-    )
+    from sallyport.runtime import pinned_export  # noqa: PLC0415 — same
+
     provider = TracerProvider(resource=Resource({"service.name": service}), shutdown_on_exit=False)
+    exporter = (
+        pinned_export.exporter(endpoint, insecure=insecure)
+        if addresses is None
+        else pinned_export.PinnedExporter(endpoint, addresses, insecure=insecure)
+    )
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider
 

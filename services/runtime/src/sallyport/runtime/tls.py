@@ -1,4 +1,4 @@
-"""TLS 1.3 and nothing below it, certificates checked strictly; every fault is a ConfigError that says what to do."""
+"""TLS 1.3, or 1.2 to servers that aren't ours, certificates checked strictly; every fault says what to do (ConfigError)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sallyport.runtime.problems import ConfigError
 ClientCertificate = Literal["none", "optional", "required"]
 
 _VERIFY: Final = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
+_OLDER: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2"  # of TLS 1.2 what has forward secrecy and AEAD
 _MODERN: Final = "DEFAULT:@SECLEVEL=2"  # no SHA-1, no RSA below 2048 bits, whatever the system's default
 
 
@@ -32,14 +33,29 @@ def server_context(
     return context
 
 
-def client_context(ca: Path, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
-    """Connect to what `ca`, and only `ca`, has signed under the name asked for."""
+def client_context(
+    ca: Path | None,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    *,
+    oldest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+) -> ssl.SSLContext:
+    """Connect to what `ca`, and only `ca`, has signed under the name asked for; None: whom the system believes.
+
+    `oldest` is for servers that aren't ours and can't do better than TLS 1.2.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _harden(context)
+    if oldest < ssl.TLSVersion.TLSv1_3:
+        context.minimum_version = oldest
+        context.set_ciphers(_OLDER)
     context.check_hostname = True
     context.verify_mode = ssl.CERT_REQUIRED
     context.set_alpn_protocols(["http/1.1"])
-    _load_ca(context, ca)
+    if ca is None:
+        context.load_default_certs()
+    else:
+        _load_ca(context, ca)
     if (certificate is None) != (key is None):
         raise ConfigError.about(certificate or key, "a client certificate needs its key, and the key its certificate")
     if certificate is not None and key is not None:

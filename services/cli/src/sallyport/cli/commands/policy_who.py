@@ -1,4 +1,4 @@
-"""`sallyport policy who-can`: which roles, through which agents, may call a tool on what."""
+"""`sallyport policy who-can`: which roles, through which agents, may call a tool, or use a method, on what."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HERE: Final = Path()
 
 
 def who_can(
-    tool: Annotated[str, typer.Argument(metavar="TOOL", help="The tool's name.")],
+    tool: Annotated[str, typer.Argument(metavar="TOOL", help="The tool's name, or a method's: prompts/get.")],
     resource: Annotated[
         str | None,
         typer.Argument(metavar="TYPE::ID", help="One resource.", show_default="each that the set names"),
@@ -38,14 +38,13 @@ def who_can(
     from sallyport.pdp.model import Session  # noqa: PLC0415
 
     parts = policy_set.read(policy_set.locate(directory))
-    declared = parts.snapshot.catalog.tool(tool)
-    if declared is None:
-        names = ", ".join(one.name for one in parts.snapshot.catalog.tools)
-        raise Complaint(f"catalog.yaml has no tool {tool!r}", f"name one of: {names}")
+    rules = parts.snapshot.rules.get(tool)
+    if rules is None:
+        raise Complaint(f"there is no tool and no method {tool!r}", f"name one of: {', '.join(parts.snapshot.rules)}")
     asked = who.Asked(
-        declared,
+        rules.action,
         instant_of(at) if at else datetime.now(UTC),
-        input_of(values, None, declared),
+        input_of(values, None, rules.action.tool),
         Session(ip=None, **session_of(session)),
         uid_of(resource) if resource is not None else None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from sallyport.pdp import listed
 from sallyport.pdp.cedar_text import entity
 from sallyport.pdp.model import ErrorCode, Principal, Query
 from sallyport.pdp.snapshot import Snapshot
@@ -14,7 +15,8 @@ _WORDS: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.CATALOG_MISMATCH: "PEP and PDP hold different catalogs; give both the same policy directory",
     ErrorCode.INVALID_QUESTION: "the question has no form that Cedar takes; look at the session's facts (address, "
     "risk, MFA age, call count) and at the ids",
-    ErrorCode.UNKNOWN_ACTION: "catalog.yaml has no tool {action!r}; add it, or correct the name",
+    ErrorCode.UNKNOWN_ACTION: "catalog.yaml has no tool {action!r}, and no method that is judged has that name; add the "
+    "tool, or correct the name",
     ErrorCode.UNKNOWN_AGENT: "agents.yaml has no agent {agent!r}; add it, or correct the name",
     ErrorCode.UNKNOWN_ROLE: "roles.yaml doesn't have all of these roles: {roles}; add what is missing, or correct the "
     "issuer's role map",
@@ -46,6 +48,8 @@ def why(code: ErrorCode, snapshot: Snapshot, principal: Principal, query: Query)
         resource=entity(query.resource_type or "?", query.resource_id),
     )
     if code is ErrorCode.UNKNOWN_RESOURCE and query.action in snapshot.rules:
-        types = ", ".join(sorted(snapshot.rules[query.action].action.resource_types))
-        return f"{words} ({query.action} applies to: {types})"
+        types = snapshot.rules[query.action].action.resource_types
+        if query.resource_type in types & listed.TYPES:
+            return f"catalog.yaml lists no {entity(query.resource_type, query.resource_id)} for {query.action}; add it"
+        return f"{words} ({query.action} applies to: {', '.join(sorted(types))})"
     return words

@@ -17,6 +17,7 @@ from sallyport.pdp.findings.scopes import walls
 from sallyport.pdp.load import CATALOG
 from sallyport.pdp.resources import Resources
 from sallyport.pdp.roles import Role
+from sallyport.pdp.schema import METHODS
 
 
 def uncallable(parts: Parts) -> Iterator[Finding]:
@@ -41,6 +42,20 @@ def uncallable(parts: Parts) -> Iterator[Finding]:
         else:
             continue
         yield Finding("uncallable", *place, tool.name, message, mend)
+
+
+def unreadable(parts: Parts) -> Iterator[Finding]:
+    """What upstreams offer besides tools, where no role lets anybody have it or one policy forbids it to all."""
+    closed, catalog = walls(parts), parts.snapshot.catalog
+    for key, action, kind, listed in (
+        ("prompts", "prompts/get", "Prompt", catalog.prompts),
+        ("resources", "resources/read", "McpResource", catalog.resources),
+    ):
+        wall = closed.get((action, kind)) if listed else None
+        if wall is not None:
+            message = f"{key}: nobody can ever have any of them: {wall.id} forbids {action} to everybody"
+            mend = f"give a role {METHODS[action].on[kind][0]}, narrow the forbid, or take them out of the catalog"
+            yield Finding("unreadable", *parts.place(CATALOG, key), key, message, mend)
 
 
 def idle_roles(parts: Parts) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from sallyport.pdp.context_paths import may_match
 from sallyport.pdp.findings.fold import Types, chain, fold
 from sallyport.pdp.findings.parts import Parts
 from sallyport.pdp.policy import Policy
-from sallyport.pdp.schema import SERVER_ID, Action
+from sallyport.pdp.schema import Action
 
 SESSION: Final = pst.GetAttr(pst.Var("context"), "session")
 # What agents.yaml and the context admit: a comparison with what lies beyond is a slip.
@@ -111,4 +111,4 @@ def _takes(scope: pst.PrincipalOrResourceConstraint, kind: str, action: Action) 
 
 def _is(uid: pst.EntityUid, action: Action) -> bool:
     """A call judged on the tool itself has exactly one resource."""
-    return uid.id == {"Tool": action.name, "Server": SERVER_ID}.get(str(uid.type), uid.id)
+    return action.alone.get(str(uid.type), uid.id) == uid.id

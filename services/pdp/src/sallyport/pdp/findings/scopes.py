@@ -67,13 +67,13 @@ def overridden(parts: Parts) -> Iterator[Finding]:
 
 
 def open_policies(parts: Parts) -> Mapping[str, tuple[Policy, ...]]:
-    """For each action the policies that every request for it looks at, whoever asks and whatever for."""
-    found: dict[str, list[Policy]] = {name: [] for name in parts.snapshot.rules}
+    """For each action the policies that every request for it looks at, on the type of resource that has most."""
+    found: dict[str, dict[str, list[Policy]]] = {name: {} for name in parts.snapshot.rules}
     for policy in parts.snapshot.policies:
         if is_open(policy.node.principal) and is_open(policy.node.resource):
-            for name in {kind.action.name for kind in kinds(policy, parts)}:
-                found[name].append(policy)
-    return {name: tuple(policies) for name, policies in found.items()}
+            for kind in kinds(policy, parts):
+                found[kind.action.name].setdefault(kind.types.resource, []).append(policy)
+    return {name: max(map(tuple, by_type.values()), key=len, default=()) for name, by_type in found.items()}
 
 
 def unbounded(parts: Parts) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ RULES: Final[Mapping[str, Callable[[Parts], Iterator[Finding]]]] = {
     "unbounded": scopes.unbounded,
     "unknown-resource": files.unknown_resources,
     "uncallable": files.uncallable,
+    "unreadable": files.unreadable,
     "idle-role": files.idle_roles,
     "idle-permission": files.idle_permissions,
     "idle-entry": files.idle_entries,

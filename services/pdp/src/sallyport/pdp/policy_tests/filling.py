@@ -21,10 +21,10 @@ def uid(action: Action | None, said: str) -> tuple[str, str]:
 
 def resource_of(action: Action | None, arguments: Mapping[str, Any]) -> tuple[str, str] | None:
     """The one resource that these arguments name; the tool or the server itself where there is no other."""
-    if action is None:
-        return None
-    if action.tool is None:
+    if action is not None and "Server" in action.resource_types:
         return "Server", SERVER_ID
+    if action is None or action.tool is None:
+        return None
     if not action.tool.resources:
         return "Tool", action.name
     named = [(mapping.type, arguments.get(name)) for mapping, name in _plain_mappings(action.tool)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from enum import StrEnum
@@ -28,6 +28,7 @@ from sallyport.pep.model import CheckedCall, ResourceRef
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.settings import Audit
 from sallyport.pep.trail import Trail
+from sallyport.runtime import canonical_json
 from sallyport.runtime.ending import opened
 
 __all__ = ["AuditUnavailable", "Outcome", "Recorder", "open_stream"]
@@ -61,17 +62,19 @@ class Recorder:
         fields = _who(trail) | _decided(trail, "permit")
         fields["resources"] = [f"{ref.type}::{ref.id}" for ref in resources]
         fields["catalog_digest"] = call.catalog_digest
-        fields["request_hmac"] = self._masker.request(b"\0".join((call.name.encode(), call.canonical)))
+        fields["request_hmac"] = self._masker.request(b"\0".join((call.action.encode(), call.canonical)))
+        if call.retry:  # runs with the call, and is no argument that a policy sees
+            fields["retry_hmac"] = self._masker.request(canonical_json.encode(dict(call.retry)))
         fields["arguments"] = self._masker.arguments(call.arguments)
         await self._writer.record("intent", fields)
 
-    async def listing(self, trail: Trail, catalog_digest: str, shown: int) -> None:
+    async def listing(self, trail: Trail, catalog_digest: str, shown: int, what: str = "tools") -> None:
         """A listing has no effect but its answer: intent and outcome in one go; the intent durable when this returns."""
         fields = _who(trail) | _decided(trail, "permit") | {"catalog_digest": catalog_digest}
         written = self._writer.record("intent", fields)
         # Handed over before anything can be thrown in between: no intent may stay without its outcome.
         trail.recorded = True
-        self.outcome(trail, Outcome.DONE, f"{shown} tools shown")
+        self.outcome(trail, Outcome.DONE, f"{shown} {what} shown")
         await written
 
     def outcome(self, trail: Trail, outcome: Outcome, detail: str) -> None:
@@ -108,6 +111,15 @@ class Recorder:
             self._writer.append("policy", fields).add_done_callback(_alarm)
         except (AuditUnavailable, RecordRefused) as error:
             _log.error("a refused tool couldn't be recorded", error=type(error).__name__)
+
+    def quarantined(self, names: Mapping[str, str]) -> None:
+        """What is neither listed nor callable from now on, since its definition isn't the approved one. Not awaited."""
+        told = [clean(f"{name}: {why}", _MAX_PROBLEM) for name, why in sorted(names.items())[:_MAX_PROBLEMS]]
+        try:
+            fields: Fields = {"quarantined": told, "quarantined_count": len(names)}
+            self._writer.append("policy", fields).add_done_callback(_alarm)
+        except (AuditUnavailable, RecordRefused) as error:
+            _log.error("a quarantine couldn't be recorded", error=type(error).__name__)
 
     def lost(self, reason: Reason) -> None:
         """Count a refusal that couldn't even be handed over: the next `gap` tells."""

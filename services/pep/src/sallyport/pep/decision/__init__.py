@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -17,12 +17,14 @@ from sallyport.pep.decision import question as ask
 from sallyport.pep.decision.client import NoDecision, PdpClient
 from sallyport.pep.decision.counts import CallCounts, Reservation
 from sallyport.pep.decision.permit import Permit, PermitRefused, make
-from sallyport.pep.model import SCOPE_TOKEN, Caller, CheckedCall, Identity, Resolved, Unresolved
+from sallyport.pep.decision.question import Sought
+from sallyport.pep.model import SCOPE_TOKEN, Caller, CheckedCall, Identity, Resolved, ResourceRef, Unresolved
 from sallyport.pep.refusal import Reason, Refusal
 
 __all__ = [
     "Decider",
     "Denied",
+    "EachOf",
     "Mismatch",
     "NoDecision",
     "PdpClient",
@@ -31,6 +33,7 @@ __all__ = [
     "Permitted",
     "ResolverPort",
     "Seen",
+    "Sought",
 ]
 
 SERVER: Final = ("Server", "sallyport")
@@ -79,6 +82,16 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class EachOf:
+    """The answer about several resources; `reasons` are of all, for the record."""
+
+    permitted: frozenset[ResourceRef]
+    reasons: tuple[str, ...]
+    errors: tuple[str, ...]
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
 class Mismatch:
     """The PDP holds another catalog: rooms 4 and 5 run once more with that one."""
 
@@ -88,11 +101,11 @@ class Mismatch:
 class Decider:
     """The room's door. `deadline` is absolute, on the monotonic clock, and holds for all questions of one call."""
 
-    def __init__(self, client: PdpClient, resolvers: ResolverPort, obligations: frozenset[str]) -> None:
-        """`obligations` is what release/ can fulfil: a permit that demands anything else is none."""
+    def __init__(self, client: PdpClient, resolvers: ResolverPort, fulfils: Callable[[str], bool]) -> None:
+        """`fulfils` tells what release/ can do: a permit that demands anything else is none."""
         self._client = client
         self._resolvers = resolvers
-        self._obligations = obligations
+        self._fulfils = fulfils
         self._counts = CallCounts()
 
     async def visible(
@@ -117,6 +130,31 @@ class Decider:
         if not isinstance(answer, pb.Answer):
             return answer
         return self._denial(answer) or Permitted(tuple(answer.results[0].reasons), answer.revision)
+
+    async def each(
+        self,
+        caller: Caller,
+        who: Identity,
+        sought: Sought,
+        catalog_digest: str,
+        deadline: float,
+    ) -> EachOf | Denied | Mismatch:
+        """On which of these the call would be permitted, by the same rule as the call itself (N9)."""
+        question = ask.about_each(caller, who, sought, catalog_digest)
+        answer = await self._ask(question, deadline, batch=True)
+        if not isinstance(answer, pb.Answer):
+            return answer
+        if all(_is_broken(result) for result in answer.results):
+            return _undecided(answer)
+        may = [ref for ref, result in zip(sought.refs, answer.results, strict=True) if self._plain(result)]
+        return EachOf(
+            frozenset(may), _union(result.reasons for result in answer.results), _errors(answer), answer.revision
+        )
+
+    def _plain(self, result: pb.Result) -> bool:
+        """A permit that this gate could act on."""
+        fulfilled = all(self._fulfils(obligation) for obligation in result.obligations)
+        return result.effect == pb.EFFECT_PERMIT and not result.errors and fulfilled
 
     async def call(
         self, caller: Caller, who: Identity, call: CheckedCall, catalog_digest: str, deadline: float
@@ -208,7 +246,8 @@ class Decider:
     def _denial(self, answer: pb.Answer) -> Denied | None:
         """None only where every result is a permit without errors whose obligations are all known."""
         if all(result.effect == pb.EFFECT_PERMIT and not result.errors for result in answer.results):
-            unknown = set(_union(result.obligations for result in answer.results)) - self._obligations
+            demanded = _union(result.obligations for result in answer.results)
+            unknown = {obligation for obligation in demanded if not self._fulfils(obligation)}
             if not unknown:
                 return None
             refusal = Refusal(Reason.UNKNOWN_OBLIGATION, f"unknown obligations: {sorted(unknown)}")

@@ -36,6 +36,7 @@ class Permit:
         "catalog_digest",
         "decision_id",
         "identity",
+        "method",
         "obligations",
         "reasons",
         "resolved",
@@ -61,6 +62,7 @@ class Permit:
         if maker is not _MAKER:
             raise TypeError("only the decision room makes a permit")
         self.decision_id = identity.decision_id
+        self.method = call.method
         self.tool_name = call.name
         self.arguments_digest = call.digest
         self.catalog_digest = call.catalog_digest
@@ -84,7 +86,7 @@ class Permit:
         """Spend the permit on the very call it names, or raise PermitRefused."""
         if self._redeemed:
             raise PermitRefused("used before")
-        if (method, name, digest) != ("tools/call", self.tool_name, self.arguments_digest):
+        if (method, name, digest) != (self.method, self.tool_name, self.arguments_digest):
             raise PermitRefused("names another call")
         if self._over:  # its place in the count is given back
             raise PermitRefused("its call is over")

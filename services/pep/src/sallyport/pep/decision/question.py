@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from sallyport.authz.v1 import authz_pb2 as pb
-from sallyport.pep.model import Caller, CheckedCall, Identity, Resolved
+from sallyport.pep.model import Caller, CheckedCall, Identity, Resolved, ResourceRef
 from sallyport.runtime import canonical_json
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Calls that may come: which of them would be permitted?"""
+
+    action: str
+    refs: Sequence[ResourceRef]
+    arguments: bytes = b"{}"
 
 
 def identity(caller: Caller, decision_id: str, traceparent: str) -> Identity:
@@ -31,7 +41,7 @@ def about_call(
         resource = pb.Resource(type=item.ref.type, id=item.ref.id, attributes=attributes)
         # Once is enough: 64 times the same arguments would be more than a question may hold.
         arguments = b"" if question.evaluations else call.canonical
-        question.evaluations.append(pb.Evaluation(action=call.name, resource=resource, input=arguments))
+        question.evaluations.append(pb.Evaluation(action=call.action, resource=resource, input=arguments))
     return question
 
 
@@ -42,6 +52,17 @@ def about_method(
     question = _question(caller, who, pb.PURPOSE_CALL, catalog_digest)
     target = pb.Resource(type=resource[0], id=resource[1])
     question.evaluations.append(pb.Evaluation(action=method, resource=target, input=b"{}"))
+    return question
+
+
+def about_each(caller: Caller, who: Identity, sought: Sought, catalog_digest: str) -> pb.Question:
+    """Which of these may this caller touch by this action? Each is answered by itself."""
+    question = _question(caller, who, pb.PURPOSE_FILTER, catalog_digest)
+    arguments = sought.arguments
+    for ref in sought.refs:
+        target = pb.Resource(type=ref.type, id=ref.id)
+        question.evaluations.append(pb.Evaluation(action=sought.action, resource=target, input=arguments))
+        arguments = b""  # once is enough, as for a call
     return question
 
 

@@ -5,31 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from mcp_types import CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY, LOG_LEVEL_META_KEY, PROTOCOL_VERSION_META_KEY
 
 from sallyport.pep.model import (
-    CallTool,
     Discover,
     Envelope,
     Era,
-    Initialize,
     Json,
+    ListPrompts,
+    ListResources,
     ListTools,
     Message,
     Notification,
     Ping,
 )
 from sallyport.pep.refusal import Refusal
-from sallyport.pep.rpc.envelope import Call, is_id, looks_like
+from sallyport.pep.rpc import readers
+from sallyport.pep.rpc.envelope import Call, looks_like
+from sallyport.pep.rpc.readers import LEVELS, RETRIED, Read
 from sallyport.pep.rpc.rejected import bad_params, invalid
 
-Read = Callable[[Envelope, Mapping[str, Json]], Message | Refusal]
-
-NAME_LENGTH: Final = 128
-CURSOR_LENGTH: Final = 1024
-VERSION_LENGTH: Final = 64
+LEGACY_LEVEL: Final = (
+    "info"  # no request remembers another's logging/setLevel here (2025-11-25, Logging: ours to choose)
+)
 _BOTH: Final = frozenset(Era)
 _LEGACY: Final = frozenset({Era.LEGACY})
 _MODERN: Final = frozenset({Era.MODERN})
@@ -46,6 +47,7 @@ _META_KEYS: Final = frozenset(
     }
 )
 _LEGACY_KEYS: Final = frozenset({"task"})
+_MODERN_KEYS: Final = frozenset(RETRIED)
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -62,12 +64,31 @@ class Row:
 
 def check_params(row: Row, call: Call, era: Era) -> Refusal | None:
     """Refuse unknown keys, look-alikes of known ones, and in the modern era a _meta without what it requires."""
-    known = (row.keys if era is Era.LEGACY else row.keys - _LEGACY_KEYS) | {"_meta"}
+    known = row.keys - (_MODERN_KEYS if era is Era.LEGACY else _LEGACY_KEYS) | {"_meta"}
     if any(looks_like(key, known) for key in call.params) or any(looks_like(key, _META_KEYS) for key in call.meta):
         return invalid("a key that only looks like a protocol key")
     if call.params.keys() - known:
         return bad_params("a parameter that this method does not have")
+    if not isinstance(call.meta.get("progressToken", 0), int | str) or call.meta.get("progressToken") is True:
+        return bad_params("_meta: progressToken is no string and no integer")
     return _check_meta(call.meta) if era is Era.MODERN else None
+
+
+def envelope(call: Call, era: Era, trace: str) -> Envelope:
+    """What the request says of itself. Of a legacy client the capabilities aren't known here, so it has none."""
+    token = call.meta.get("progressToken")
+    level = call.meta.get(LOG_LEVEL_META_KEY) if era is Era.MODERN else LEGACY_LEVEL
+    offered = call.meta.get(CLIENT_CAPABILITIES_META_KEY) if era is Era.MODERN else None
+    return Envelope(
+        call.id,
+        era,
+        era.value,
+        call.method,
+        traceparent(call, trace),
+        offered if isinstance(offered, dict) else {},
+        level if isinstance(level, str) else "",
+        token if isinstance(token, str | int) else None,
+    )
 
 
 def traceparent(call: Call, header: str) -> str:
@@ -83,39 +104,10 @@ def _check_meta(meta: Mapping[str, Json]) -> Refusal | None:
         return bad_params("_meta lacks the client capabilities")
     if not isinstance(meta.get(CLIENT_INFO_META_KEY, {}), dict):
         return bad_params("_meta: clientInfo is no object")
+    level = meta.get(LOG_LEVEL_META_KEY, "info")
+    if not isinstance(level, str) or level not in LEVELS:
+        return bad_params("_meta: logLevel is no level of RFC 5424")
     return None
-
-
-def _initialize(envelope: Envelope, params: Mapping[str, Json]) -> Message | Refusal:
-    version = params.get("protocolVersion")
-    if not isinstance(version, str) or not 0 < len(version) <= VERSION_LENGTH:
-        return bad_params("protocolVersion is no string of 1 to 64 characters")
-    if not isinstance(params.get("capabilities"), dict) or not isinstance(params.get("clientInfo"), dict):
-        return bad_params("capabilities or clientInfo is no object")
-    return Initialize(envelope, version)
-
-
-def _cancelled(envelope: Envelope, params: Mapping[str, Json]) -> Message | Refusal:
-    # Over HTTP a call is cancelled by closing its connection; this one is taken and has no effect.
-    if "requestId" in params and not is_id(params["requestId"]):
-        return bad_params("requestId is no id")
-    return Notification(envelope)
-
-
-def _list_tools(envelope: Envelope, params: Mapping[str, Json]) -> Message | Refusal:
-    cursor = params.get("cursor", "")
-    if not isinstance(cursor, str) or len(cursor) > CURSOR_LENGTH:
-        return bad_params("cursor is no string of at most 1024 characters")
-    return ListTools(envelope, cursor if "cursor" in params else None)
-
-
-def _call_tool(envelope: Envelope, params: Mapping[str, Json]) -> Message | Refusal:
-    name, arguments = params.get("name"), params.get("arguments", {})
-    if not isinstance(name, str) or not 0 < len(name) <= NAME_LENGTH:
-        return bad_params("name is no string of 1 to 128 characters")
-    if not isinstance(arguments, dict):
-        return bad_params("arguments is no object")
-    return CallTool(envelope, name, arguments)
 
 
 def _bare(make: Callable[[Envelope], Message]) -> Read:
@@ -126,18 +118,32 @@ def _row(eras: frozenset[Era], read: Read, *keys: str, decided: bool = False, no
     return Row(eras, decided, notification, frozenset(keys), read)
 
 
-# `task` is taken and ignored, as 2025-11-25 demands of a server without tasks. `inputResponses` and `requestState`
-# have no place in any row: no such handle was ever given out, so none can be presented (N2).
+# `task` is taken and ignored, as 2025-11-25 demands of a server without its tasks.
 METHODS: Final[Mapping[str, Row]] = {
-    "initialize": _row(_LEGACY, _initialize, "protocolVersion", "capabilities", "clientInfo"),
+    "initialize": _row(_LEGACY, readers.initialize, "protocolVersion", "capabilities", "clientInfo"),
     "ping": _row(_LEGACY, _bare(Ping)),
     "notifications/initialized": _row(_LEGACY, _bare(Notification), notification=True),
-    "notifications/cancelled": _row(_BOTH, _cancelled, "requestId", "reason", notification=True),
+    "notifications/cancelled": _row(_BOTH, readers.cancelled, "requestId", "reason", notification=True),
     "notifications/progress": _row(
         _LEGACY, _bare(Notification), "progressToken", "progress", "total", "message", notification=True
     ),
     "notifications/roots/list_changed": _row(_LEGACY, _bare(Notification), notification=True),
     "server/discover": _row(_MODERN, _bare(Discover)),
-    "tools/list": _row(_BOTH, _list_tools, "cursor", decided=True),
-    "tools/call": _row(_BOTH, _call_tool, "name", "arguments", "task", decided=True),
+    "tools/list": _row(_BOTH, readers.listing(ListTools), "cursor", decided=True),
+    "tools/call": _row(_BOTH, readers.call_tool, "name", "arguments", "task", *RETRIED, decided=True),
+    "prompts/list": _row(_BOTH, readers.listing(ListPrompts), "cursor", decided=True),
+    "prompts/get": _row(_BOTH, readers.get_prompt, "name", "arguments", *RETRIED, decided=True),
+    "resources/list": _row(_BOTH, readers.listing(ListResources), "cursor", decided=True),
+    "resources/templates/list": _row(
+        _BOTH, readers.listing(partial(ListResources, templates=True)), "cursor", decided=True
+    ),
+    "resources/read": _row(_BOTH, readers.read_resource, "uri", *RETRIED, decided=True),
+    "resources/subscribe": _row(_LEGACY, readers.subscribe, "uri", decided=True),
+    "resources/unsubscribe": _row(_LEGACY, readers.unsubscribe, "uri"),
+    "completion/complete": _row(_BOTH, readers.complete, "ref", "argument", "context", decided=True),
+    "logging/setLevel": _row(_LEGACY, readers.set_level, "level", decided=True),
+    "subscriptions/listen": _row(_MODERN, readers.listen, "notifications", decided=True),
+    "tasks/get": _row(_MODERN, readers.about_task, "taskId", decided=True),
+    "tasks/update": _row(_MODERN, readers.about_task, "taskId", "inputResponses", decided=True),
+    "tasks/cancel": _row(_MODERN, readers.about_task, "taskId", decided=True),
 }

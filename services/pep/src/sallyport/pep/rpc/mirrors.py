@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from sallyport.pep.mirrored import decode
 from sallyport.pep.model import Era, Json
 from sallyport.pep.refusal import Refusal
 from sallyport.pep.rpc.envelope import Call
 from sallyport.pep.rpc.rejected import mismatch
 
-_ENCODED: Final = re.compile(r"=\?base64\?(.*)\?=")
 _PARAM: Final = "mcp-param-"
-_NAMED: Final = {"tools/call": "name"}  # method → the parameter that Mcp-Name repeats
+# Method → the parameter that Mcp-Name repeats.
+_NAMED: Final = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "taskId",
+    "tasks/update": "taskId",
+    "tasks/cancel": "taskId",
+}
 
 
 def check(call: Call, headers: Mapping[str, str], era: Era) -> Refusal | None:
@@ -36,17 +41,9 @@ def check(call: Call, headers: Mapping[str, str], era: Era) -> Refusal | None:
     return None
 
 
-def decode(value: str) -> str | None:
-    """Undo =?base64?…?= (Streamable HTTP, Value Encoding); None where it isn't the one canonical encoding of UTF-8."""
-    encoded = _ENCODED.fullmatch(value)
-    if encoded is None:
-        return value
-    try:
-        raw = base64.b64decode(encoded[1], validate=True)
-        text = raw.decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    return text if base64.b64encode(raw).decode() == encoded[1] else None
+def params(headers: Mapping[str, str]) -> dict[str, str]:
+    """What stands in Mcp-Param-* headers, by the rest of their names."""
+    return {name.removeprefix(_PARAM): value for name, value in headers.items() if name.startswith(_PARAM)}
 
 
 def _repeats_argument(header: str, value: str | None, call: Call) -> bool:
@@ -55,7 +52,7 @@ def _repeats_argument(header: str, value: str | None, call: Call) -> bool:
     Which argument a header repeats stands in the tool's schema, which this room doesn't have.
     """
     arguments = call.params.get("arguments")
-    if value is None or call.method not in _NAMED or not isinstance(arguments, dict):
+    if value is None or call.method != "tools/call" or not isinstance(arguments, dict):
         return False
     own = [argument for key, argument in arguments.items() if key.lower() == header]
     return value in set(_scalars(own or list(arguments.values())))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from sallyport.pep.model import Envelope, Era, Message, Request
+from sallyport.pep.model import CallTool, Era, Message, Request
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.rpc import envelope, eras, headers, mirrors
 from sallyport.pep.rpc.envelope import Call
-from sallyport.pep.rpc.methods import METHODS, check_params, traceparent
+from sallyport.pep.rpc.methods import METHODS, check_params
+from sallyport.pep.rpc.methods import envelope as enveloped
 from sallyport.pep.rpc.rejected import Rejected, invalid, refuse
 
 
@@ -37,6 +39,8 @@ def _in_era(call: Call, found: Mapping[str, str], spoken: frozenset[Era], trace:
     if isinstance(era, Refusal):
         return Rejected(era, call.id, None, call.method)
     result = mirrors.check(call, found, era) or _message(call, era, trace)
+    if isinstance(result, CallTool):
+        result = replace(result, mirrored=mirrors.params(found))
     if isinstance(result, Refusal):
         # A notification has no JSON-RPC answer, so its refusal is always told by status (Streamable HTTP, Sending 5).
         return Rejected(result, call.id, None if call.id is None else era, call.method)
@@ -51,7 +55,7 @@ def _message(call: Call, era: Era, trace: str) -> Message | Refusal:
         return invalid("a request without id, or a notification with one")
     if refusal := check_params(row, call, era):
         return refusal
-    return row.read(Envelope(call.id, era, era.value, call.method, traceparent(call, trace)), call.params)
+    return row.read(enveloped(call, era, trace), call.params)
 
 
 def _header(request: Request, name: bytes) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, Protocol
 
 from sallyport.contract import catalog
-from sallyport.pep.model import CheckedCall, Identity, Resolved, ToolOutput, Unresolved
+from sallyport.pep.model import CheckedCall, Identity, Resolved, ToolOutput, Unresolved, digest_of
 from sallyport.pep.tools.hosted import HostedCall, HostedTool, Registry, ToolFailure
 from sallyport.pep.tools.pool import PoolBusy
 from sallyport.runtime import canonical_json
@@ -124,7 +123,7 @@ class Tools:
 
 def _digest(call: CheckedCall) -> str:
     """Taken anew from what the tool will get: nothing may have changed the arguments since they were judged."""
-    return hashlib.sha256(canonical_json.encode(dict(call.arguments))).hexdigest()
+    return digest_of(canonical_json.encode(dict(call.arguments)), call.retry)
 
 
 async def release(resolved: Iterable[Resolved]) -> None:

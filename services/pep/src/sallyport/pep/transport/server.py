@@ -27,6 +27,7 @@ T = TypeVar("T")
 _CANCEL_SECONDS: Final = 5.0  # for cancelled requests to record their outcome
 _ACCEPT_PAUSE: Final = 0.05
 _BACKLOG: Final = 1024
+_VANISHED_MS: Final = 30_000  # a peer that acknowledges nothing of what was sent for so long is gone (RFC 5482)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -144,6 +145,7 @@ class Running:
                 except OSError:  # out of descriptors, or a peer that has gone: neither may end the service
                     await asyncio.sleep(_ACCEPT_PAUSE)
                     continue
+                _let_go_of_the_vanished(connection)
                 door = Door(unmapped(peer[0]), self._crowd, self._limits, self._on_refused, self._tls)
                 door.enter(connection, self._open)
 
@@ -170,6 +172,13 @@ class Running:
         # RFC 9110 §6.6.1: an origin server with a clock sends Date.
         self._state.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]
         self._clock = asyncio.get_running_loop().call_later(1.0, self._tick)
+
+
+def _let_go_of_the_vanished(connection: socket.socket) -> None:
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux; elsewhere the system's own patience, which is longer
+    with contextlib.suppress(OSError):  # gone already
+        if option is not None:
+            connection.setsockopt(socket.IPPROTO_TCP, option, _VANISHED_MS)
 
 
 def _address(listen: str) -> tuple[str, int]:

@@ -1,0 +1,107 @@
+"""One server under its keeper, seen from the bridge: lines to it, lines from it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from sallyport.cli.bridge.keeper import PLAN
+from sallyport.cli.bridge.plan import Plan
+
+MAX_LINE: Final = 4 << 20
+_UNREAD: Final = 2 << 20  # what may wait in our memory for a server that doesn't read
+_END_SECONDS: Final = 15.0  # more than the keeper takes with the stubborn
+_CHUNK: Final = 1 << 16
+_KEEPER: Final = "sallyport.cli.bridge.keeper"
+
+
+class Deaf(Exception):
+    """The server has ended, or doesn't read what it is sent."""
+
+
+class Babble(Exception):
+    """A line beyond the cap: where the next one begins can't be known in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    process: asyncio.subprocess.Process
+    input: asyncio.StreamWriter
+    output: asyncio.StreamReader
+    errors: asyncio.StreamReader
+
+    def write(self, line: bytes) -> None:
+        """Never waits: one server that doesn't read holds up nobody. Raises Deaf."""
+        transport = self.input.transport
+        if transport.is_closing() or transport.get_write_buffer_size() > _UNREAD:
+            raise Deaf
+        self.input.write(line + b"\n")
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """Until its output ends; what follows the last newline is none. Raises Babble."""
+        while True:
+            try:
+                line = await self.output.readuntil()
+            except asyncio.IncompleteReadError:
+                return
+            except asyncio.LimitOverrunError:
+                raise Babble from None
+            yield line
+            await asyncio.sleep(0)  # a flood is all in the buffer: others have their turn between its lines
+
+
+@contextlib.asynccontextmanager
+async def started(plan: Plan) -> AsyncIterator[Child]:
+    """At the end the server and all that it started are gone. Raises OSError."""
+    lifeline, ours = os.pipe()
+    try:
+        child = await _start(plan, lifeline)
+    except BaseException:
+        os.close(ours)
+        raise
+    finally:
+        os.close(lifeline)
+    try:
+        yield child
+    finally:
+        child.input.close()
+        os.close(ours)
+        await asyncio.gather(_gone(child.process), _drain(child.output), _drain(child.errors))
+
+
+async def _start(plan: Plan, lifeline: int) -> Child:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-m", _KEEPER, str(lifeline)),
+        env={PLAN: plan.encode()},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        pass_fds=(lifeline,),
+        start_new_session=True,  # Ctrl-C is the bridge's alone, and the terminal isn't the server's
+        limit=MAX_LINE,
+    )
+    assert process.stdin is not None  # noqa: S101 — for mypy: all three are pipes
+    assert process.stdout is not None  # noqa: S101
+    assert process.stderr is not None  # noqa: S101
+    return Child(process, process.stdin, process.stdout, process.stderr)
+
+
+async def _gone(process: asyncio.subprocess.Process) -> None:
+    """The keeper ends by itself; if not, with its death comes its server's."""
+    try:
+        async with asyncio.timeout(_END_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+async def _drain(stream: asyncio.StreamReader) -> None:
+    """Or asyncio never sees the pipe's end, and keeps it open."""
+    while await stream.read(_CHUNK):
+        pass

@@ -1,0 +1,132 @@
+"""Entries out of a review into catalog.yaml: all that was named or nothing, and only if the result would load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sallyport.cli.catalog import kept, pending
+from sallyport.cli.catalog import place as places
+from sallyport.cli.catalog.editing import Text
+from sallyport.cli.catalog.kept import Snapshot
+from sallyport.cli.catalog.place import Place, Written
+from sallyport.cli.catalog.review import Asked, Candidate, Kind, Known, Review, review
+from sallyport.cli.complaint import Complaint, Exit
+from sallyport.pep.catalog import SchemaRefused
+from sallyport.pep.schema import compile_schema
+from sallyport.pep.upstream.listing import Definition
+from sallyport.pep.upstream.pin import pin
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A candidate, and the entry as the reviewer left it."""
+
+    candidate: Candidate
+    entry: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a pull left for one upstream."""
+
+    snapshot: Snapshot
+    review: Review
+    entries: pending.Entries
+
+    def chosen(self, kind: Kind, names: Sequence[str] | None) -> list[Chosen]:
+        """Those with these names, or all; a name is the one that clients would see, or the upstream's own."""
+        known = [
+            Chosen(candidate, self.entries[kind][candidate.key])
+            for candidate in self.review.of(kind)
+            if candidate.key in self.entries.get(kind, {})
+        ]
+        if names is None:
+            return known
+        found = {name: [one for one in known if name in {one.candidate.key, one.candidate.there}] for name in names}
+        missing = [name for name, ones in found.items() if not ones]
+        if missing:
+            raise Complaint(
+                f"{missing[0]!r} isn't among what waits for approval: "
+                f"{', '.join(one.candidate.key for one in known[:20]) or 'nothing does'}",
+                "name those that are, or ask the upstream again with `catalog pull`",
+            )
+        return list({one.candidate.key: one for ones in found.values() for one in ones}.values())
+
+
+def known_of(place: Place, written: Written, upstream: str) -> Known:
+    values = {kind: list(written.values.get(kind) or []) for kind in ("tools", "prompts", "resources")}
+    return Known(written.catalog, values, kept.approved(place, upstream))
+
+
+def waiting(place: Place, written: Written, upstream: str) -> Waiting | None:
+    """The review is made anew of what the upstream said, so that no edit of the file hides a finding."""
+    snapshot = kept.read_snapshot(place, upstream)
+    if snapshot is None:
+        return None
+    asked = Asked(upstream, snapshot.prefix, snapshot.keep_open)
+    found = review(snapshot.listing, known_of(place, written, upstream), asked)
+    return Waiting(snapshot, found, pending.read(place, upstream))
+
+
+def entry_of(chosen: Chosen, effect: str | None) -> dict[str, Any]:
+    """As it will stand. What nobody said an effect of is destructive. Raises Complaint."""
+    entry = dict(chosen.entry)
+    if chosen.candidate.pin and entry.get("pin") != chosen.candidate.pin:
+        raise Complaint(
+            f"{chosen.candidate.key}: the pin in the review isn't that of the definition that was pulled",
+            "run `catalog pull` again, and review what it writes",
+        )
+    if chosen.candidate.kind != "tools":
+        return entry
+    entry["effect"] = effect or entry.get("effect") or "destructive"
+    for key in ("input", "output"):
+        problem = _unusable(entry.get(key)) if key in entry or key == "input" else ""
+        if problem:
+            raise Complaint(
+                f"{chosen.candidate.key}: {key}: {problem}",
+                f"write its {key} schema into the review, then approve again",
+                Exit.REFUSED,
+            )
+    order = ("name", "title", "description", "effect")
+    return {key: entry[key] for key in order if key in entry} | entry
+
+
+def _unusable(schema: Any) -> str:
+    if not isinstance(schema, dict):
+        return "there is no schema"
+    try:
+        compile_schema(schema)
+    except SchemaRefused as refused:
+        return str(refused)
+    return ""
+
+
+def edited(
+    written: Written,
+    name: str,
+    entries: Iterable[tuple[Candidate, Mapping[str, Any]]],
+    upstream: tuple[str, Mapping[str, Any]],
+) -> Written:
+    """catalog.yaml with these entries, and the upstream if it isn't there. Raises ConfigError, NotEditable."""
+    text = Text.of(written.data.decode(), name)
+    added: dict[Kind, list[Mapping[str, Any]]] = {"tools": [], "prompts": [], "resources": []}
+    for candidate, entry in entries:
+        if candidate.changed:
+            held = [one.get("name") for one in text.value[candidate.kind]]
+            text = text.renew(candidate.kind, held.index(candidate.key), entry)
+        else:
+            added[candidate.kind].append(entry)
+    if upstream[0] not in (text.value.get("upstreams") or {}):
+        text = text.put("upstreams", *upstream)
+    for kind, new in added.items():
+        text = text.append(kind, new, apart=kind != "resources")
+    return places.parse(text.text.encode(), name)
+
+
+def definitions(waiting: Waiting, before: Mapping[str, Definition], written: Written) -> list[Definition]:
+    """Those that approvals in the catalog stand on."""
+    pins = {tool.pin for tool in written.catalog.tools} | {prompt.pin for prompt in written.catalog.prompts}
+    held = {**before, **{pin(one): one for kind in ("tools", "prompts") for one in waiting.snapshot.listing.of(kind)}}
+    return [definition for digest, definition in held.items() if digest in pins]

@@ -1,0 +1,66 @@
+"""What stands behind the gate and must be looked after: upstreams, their files, their definitions, and who hears of changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator, Mapping
+from typing import Any, Final
+
+import structlog
+
+from sallyport.contract.catalog import Catalog
+from sallyport.pep import VERSION
+from sallyport.pep.audit import Recorder
+from sallyport.pep.changes import Changes
+from sallyport.pep.egress import Egress
+from sallyport.pep.settings import PepSettings
+from sallyport.pep.telemetry import Metrics
+from sallyport.pep.upstream import Upstreams, UpstreamSettings
+from sallyport.pep.upstream.assertion import OwnIdentity
+from sallyport.pep.upstream.definitions import Definitions
+from sallyport.pep.upstream.files import Files
+from sallyport.pep.upstream.listing import fetcher
+
+_NOTHING: Final = Catalog.model_construct(tools=(), prompts=(), resources=(), upstreams={}, servers={})
+_log: Final = structlog.get_logger()
+
+
+class Behind:
+    """One per process. `watches` run while it serves."""
+
+    def __init__(self, settings: PepSettings, own: OwnIdentity | None, recorder: Recorder, metrics: Metrics) -> None:
+        self._files = Files(settings.upstreams)
+        self._recorder, self._metrics = recorder, metrics
+        self.changes = Changes()
+        self.stopping = asyncio.Event()
+        self.upstreams = Upstreams(UpstreamSettings(VERSION, self._files), Egress(settings.egress), own)
+        self.definitions = Definitions(fetcher(self.upstreams), _NOTHING)
+        self.definitions.on_change(self._quarantine)
+        self.upstreams.on_list_changed(self._list_changed)
+
+    def watches(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """What looks at files and definitions, until cancelled."""
+        yield self._files.watch()
+        yield self.definitions.watch()
+
+    async def close(self) -> None:
+        await self.upstreams.close()
+
+    def warnings(self) -> Mapping[str, str]:
+        """What an operator wants to know although it keeps nothing else from serving."""
+        troubles = "; ".join(f"{name}: {why}" for name, why in sorted(self.upstreams.health().items()) if why)
+        files = "; ".join(f"{name}: {why}" for name, why in sorted(self._files.warnings().items()) if why)
+        parts = {"upstreams": troubles, "upstream_files": files, "definitions": self.definitions.readiness()}
+        return {part: told for part, told in parts.items() if told}
+
+    def _list_changed(self, upstream: str, kind: str) -> None:
+        self.definitions.changed(upstream, kind)
+        if kind == "resources":  # of tools and prompts the catalog is the list
+            self.changes.tell(kind)
+
+    def _quarantine(self, quarantined: Mapping[str, str]) -> None:
+        self._metrics.quarantined(len(quarantined))
+        self._recorder.quarantined(quarantined)
+        self.changes.tell("tools", "prompts")
+        for name, why in quarantined.items():
+            _log.warning("in quarantine", name=name, why=why)

@@ -1,0 +1,206 @@
+"""HTTP to one upstream: our headers only, no redirect, proxy, cookie, retry or content coding."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+from aiohttp.client_middlewares import ClientHandlerType
+from aiohttp.connector import Connection
+from yarl import URL
+
+from sallyport.pep.egress import EgressRefused
+from sallyport.pep.upstream.deadline import Deadline
+from sallyport.pep.upstream.failures import Disconnected, UpstreamBroke, UpstreamUnavailable
+
+JSON: Final = "application/json"
+STREAM: Final = "text/event-stream"
+UNREACHABLE: Final = "its server can't be reached"
+BROKE: Final = "its server broke off"
+TOO_LARGE: Final = "its answer is too large"
+_MAX_LINE: Final = 8190
+_MAX_HEADERS: Final = 100
+_KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+
+
+@dataclass(slots=True)
+class Dial:
+    """One request on its way: `begun` is called once, right before the first byte that goes out for it."""
+
+    begun: Callable[[], None]
+    out: bool = False
+    transport: asyncio.Transport | None = None
+
+    def start(self, transport: asyncio.Transport | None) -> None:
+        self.transport = transport
+        if not self.out:
+            self.begun()
+            self.out = True
+
+    async def attach(self, request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
+        """Meet the request that aiohttp makes of ours, as its middleware."""
+        if isinstance(request, _Request):
+            request.dial = self
+        return await handler(request)
+
+    def abort(self) -> None:
+        """At once: `close` would first wait for an upstream that doesn't read."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def keep_alive(self) -> None:
+        """Let the system find out about a peer that vanished from an idle stream."""
+        found = self.transport.get_extra_info("socket") if self.transport is not None else None
+        if found is not None:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in _KEEP_ALIVE:
+                if hasattr(socket, name):
+                    found.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def own() -> Dial:
+    """For a request of the gate's own, for which nothing is redeemed."""
+    return Dial(lambda: None)
+
+
+class _Request(aiohttp.ClientRequest):
+    dial: Dial | None = None
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        if self.dial is not None:
+            self.dial.start(conn.transport)
+        return await super().send(conn)
+
+
+class Exchange:
+    """An answer whose head is there."""
+
+    def __init__(self, response: aiohttp.ClientResponse, deadline: Deadline, max_bytes: int | None) -> None:
+        self._response, self._deadline = response, deadline
+        self._left = max_bytes
+        self.status = response.status
+        self.kind = response.content_type
+        self.handed_on = False  # somebody else sees to its end
+        coding = response.headers.get("Content-Encoding", "identity")
+        if coding.strip().lower() != "identity":  # never asked for: it could only be a bomb (N25)
+            raise UpstreamBroke(BROKE, "an answer in a content coding that wasn't asked for")
+        if max_bytes is not None and (response.content_length or 0) > max_bytes:
+            raise UpstreamBroke(TOO_LARGE, f"an answer of over {max_bytes} bytes")
+
+    def header(self, name: str) -> str:
+        """Its value, if it stands there once."""
+        values = self._response.headers.getall(name, [])
+        return values[0] if len(values) == 1 else ""
+
+    async def piece(self) -> bytes:
+        """The next bytes; none: that was all. While nobody asks for them, no more than a buffer is read."""
+        self._deadline.for_a_piece()
+        try:
+            data = await self._response.content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            raise UpstreamBroke(BROKE, f"{type(error).__name__} in its answer", fault=True) from None
+        self._deadline.for_all()
+        if self._left is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                raise UpstreamBroke(TOO_LARGE, "an answer over its cap")
+        return data
+
+    async def whole(self) -> bytes:
+        pieces = []
+        while data := await self.piece():
+            pieces.append(data)
+        return b"".join(pieces)
+
+    @property
+    def ended(self) -> bool:
+        return self._response.content.at_eof()
+
+    async def drain(self, seconds: float) -> None:
+        """Let the stream end by itself, so that its connection can serve again; one that says more is cut."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._response.content.readany()
+        except (TimeoutError, aiohttp.ClientError, OSError):
+            return
+        finally:
+            self._response.close()  # without effect where it ended: then the connection is back already
+
+
+class Channel:
+    """The connections to one upstream. How many there are is for others to bound."""
+
+    def __init__(self, url: str, connector: aiohttp.TCPConnector, *, agent: str, connect: float) -> None:
+        self._url = URL(url, encoded=True)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers={"User-Agent": agent, "Accept-Encoding": "identity"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect),
+            auto_decompress=False,
+            trust_env=False,
+            request_class=_Request,
+            max_line_size=_MAX_LINE,
+            max_field_size=_MAX_LINE,
+            max_headers=_MAX_HEADERS,
+        )
+
+    @asynccontextmanager
+    async def exchange(
+        self,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        dial: Dial,
+        deadline: Deadline,
+        max_bytes: int | None,
+    ) -> AsyncIterator[Exchange]:
+        """Raises UpstreamUnavailable before the first byte, UpstreamBroke after it; leaves no connection half used."""
+        response: aiohttp.ClientResponse | None = None
+        whole = False
+        try:
+            response = await self._send(method, headers, body, dial)
+            exchange = Exchange(response, deadline, max_bytes)
+            yield exchange
+            whole = exchange.handed_on
+        finally:
+            if not whole:
+                _let_go(response, dial)
+
+    async def _send(
+        self, method: str, headers: Mapping[str, str], body: bytes | None, dial: Dial
+    ) -> aiohttp.ClientResponse:
+        try:
+            return await self._session.request(
+                method, self._url, headers=headers, data=body, allow_redirects=False, middlewares=(dial.attach,)
+            )
+        except (EgressRefused, aiohttp.ClientError, OSError) as error:
+            if not dial.out:
+                raise UpstreamUnavailable(UNREACHABLE, _told(error), fault=True) from None
+            if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+                raise Disconnected(BROKE, _told(error), fault=True) from None
+            raise UpstreamBroke(BROKE, _told(error), fault=True) from None
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+def _let_go(response: aiohttp.ClientResponse | None, dial: Dial) -> None:
+    # A response read to its end has given its connection back: unless that is closing, it may be another's by now.
+    if response is None or not response.closed:
+        if response is not None:
+            response.close()
+        dial.abort()
+    elif dial.transport is not None and dial.transport.is_closing():
+        dial.abort()
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"{type(error).__name__}: {error.os_error}"
+    return f"{type(error).__name__}: {error}" if isinstance(error, EgressRefused) else type(error).__name__

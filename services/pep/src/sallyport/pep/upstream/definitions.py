@@ -1,0 +1,290 @@
+"""Which approved definitions still hold: what isn't word for word what was approved is neither listed nor callable.
+
+Each upstream is asked every minute, when it says that its lists changed, and when it is back. What wasn't seen within
+`Pace.stale` is in quarantine, whatever the reason: an upstream that can't be asked may be saying anything (N21).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import structlog
+
+from sallyport.contract.catalog import Catalog, UpstreamRef
+from sallyport.contract.surfaces import Upstream
+from sallyport.pep.upstream.failures import UpstreamBroke, UpstreamUnavailable
+from sallyport.pep.upstream.listing import Definition, Fetch, Kind, ListingRefused
+from sallyport.pep.upstream.pin import pin
+
+Hear: TypeAlias = Callable[[Mapping[str, str]], None]
+Wait: TypeAlias = Callable[[asyncio.Event, float], Awaitable[None]]
+
+NEVER_APPROVED: Final = "never approved: it has no pin; run sallyport catalog pull and approve"
+CHANGED: Final = "its definition isn't the approved one; run sallyport catalog diff"
+GONE: Final = "its upstream no longer lists it"
+AMBIGUOUS: Final = "its upstream lists it more than once, in different words"
+_PROMPT: Final = "prompt:"  # outside the alphabet of names: a prompt never stands for a tool
+_AMBIGUOUS_PIN: Final = ""
+_MAX_TROUBLE: Final = 200  # characters
+_HELD_ANSWERS: Final = 4  # catalogs: the one in force, and its neighbour while they are swapped
+_log: Final = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds."""
+
+    every: float = 60.0
+    stale: float = 120.0  # what was seen longer ago counts as not seen
+    again: float = 5.0  # after a fetch that failed
+    least: float = 1.0  # between the beginnings of two fetches, however often an upstream says that it changed
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What makes two entries of `upstreams` the same server, asked in the same way: a new limit changes no tool."""
+
+    name: str
+    url: str
+    era: str
+    credential: str | None
+    client_certificate: bool
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What one upstream said last."""
+
+    pins: dict[tuple[Kind, str], str] = field(default_factory=dict)
+    at: float | None = None  # when that was asked for
+    kinds: frozenset[Kind] = frozenset()
+    trouble: str = "not asked yet"
+    tried: asyncio.Event = field(default_factory=asyncio.Event)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    catalog: Catalog  # held, so that its id stays its own
+    generation: int
+    until: float
+    quarantined: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    key: str
+    kind: Kind
+    there: str
+    upstream: str
+    pin: str | None
+
+
+def prompt_key(name: str) -> str:
+    """Under what `quarantined` names a prompt; a tool stands under its own name."""
+    return _PROMPT + name
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+class Definitions:
+    """One per process. `watch` asks; `quarantined` answers from memory."""
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        catalog: Catalog,
+        *,
+        pace: Pace = Pace(),
+        clock: Callable[[], float] = time.monotonic,
+        wait: Wait = _wait,
+    ) -> None:
+        self._fetch, self._pace, self._clock, self._wait = fetch, pace, clock, wait
+        self._seen: dict[_Place, _Seen] = {}
+        self._upstreams: dict[_Place, Upstream] = {}
+        self._hearing: list[Hear] = []
+        self._told: Mapping[str, str] = {}
+        self._answers: dict[int, _Answer] = {}
+        self._generation = 0
+        self._moved = asyncio.Event()
+        self._catalog = self._before = catalog
+        self.follow(catalog)
+
+    def follow(self, catalog: Catalog) -> None:
+        """Another catalog is in force; what is known of the one before serves the calls that still name it."""
+        self._before, self._catalog = self._catalog, catalog
+        self._upstreams = {**_places(self._before), **_places(catalog)}
+        dropped = [seen for place, seen in self._seen.items() if place not in self._upstreams]
+        self._seen = {place: self._seen.get(place) or _Seen() for place in self._upstreams}
+        for seen in dropped:
+            seen.wake.set()  # whoever asks for it must learn that nobody wants it
+        for place in _places(catalog):
+            if _kinds(catalog, place.name) - self._seen[place].kinds:
+                self._seen[place].wake.set()
+        self._generation += 1
+        self._moved.set()
+
+    def on_change(self, hear: Hear) -> None:
+        """`hear` is told all that is in quarantine whenever that changes."""
+        self._hearing.append(hear)
+
+    def changed(self, upstream: str, _what: str = "") -> None:
+        """An upstream says that a list of its own changed, or is back: ask it now. For `Upstreams.on_list_changed`."""
+        for place, seen in self._seen.items():
+            if place.name == upstream:
+                seen.wake.set()
+
+    def quarantined(self, loaded_catalog: Catalog) -> Mapping[str, str]:
+        """Exposed name -> why; prompts under `prompt_key`. What is named here is neither listed nor callable."""
+        now = self._clock()
+        held = self._answers.get(id(loaded_catalog))
+        if held is not None and held.generation == self._generation and now < held.until:
+            return held.quarantined
+        places = {place.name: place for place in _places(loaded_catalog)}
+        found = {
+            entry.key: why
+            for entry in _entries(loaded_catalog)
+            if (why := self._why(entry, self._seen.get(places[entry.upstream]), now))
+        }
+        if len(self._answers) >= _HELD_ANSWERS:
+            self._answers.clear()
+        self._answers[id(loaded_catalog)] = _Answer(loaded_catalog, self._generation, self._until(now), found)
+        return found
+
+    def readiness(self) -> str:
+        """What is wrong, for operators; "" if nothing is."""
+        quarantined = self.quarantined(self._catalog)
+        names = ", ".join(sorted(quarantined)[:10])
+        more = f" and {len(quarantined) - 10} more" if len(quarantined) > 10 else ""  # noqa: PLR2004 — as above
+        return f"{len(quarantined)} in quarantine: {names}{more}" if quarantined else ""
+
+    async def settled(self) -> None:
+        """Return once every upstream of the catalog in force was asked, with whatever success. `watch` must run."""
+        await asyncio.gather(*(self._seen[place].tried.wait() for place in _places(self._catalog)))
+
+    async def watch(self) -> None:
+        """Ask until cancelled; one upstream that hangs or lies keeps no other from being asked."""
+        running: dict[_Place, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as together:
+            while True:
+                self._moved.clear()
+                running = {place: task for place, task in running.items() if not task.done()}
+                wanted = _places(self._catalog)
+                for place in running.keys() - wanted.keys():
+                    running.pop(place).cancel()
+                for place in wanted.keys() - running.keys():
+                    running[place] = together.create_task(self._watch_one(place))
+                self._tell()
+                await self._moved.wait()
+
+    async def _watch_one(self, place: _Place) -> None:
+        while (seen := self._seen.get(place)) is not None:
+            begun = self._clock()
+            seen.wake.clear()
+            await self._ask(place, seen, begun)
+            self._tell()
+            await self._wait(seen.wake, self._pause(seen))
+            if seen.wake.is_set():
+                await self._wait(asyncio.Event(), begun + self._pace.least - self._clock())
+            self._tell()  # what was seen may be stale by now
+
+    def _pause(self, seen: _Seen) -> float:
+        """Until the next look, and no longer than until what was seen is stale: that must be told, too."""
+        pause = self._pace.again if seen.trouble else self._pace.every
+        left = self._pace.stale if seen.at is None else seen.at + self._pace.stale - self._clock()
+        return min(pause, left) if left > 0 else pause
+
+    async def _ask(self, place: _Place, seen: _Seen, begun: float) -> None:
+        kinds = _kinds(self._catalog, place.name)
+        try:
+            listing = await self._fetch(place.name, self._upstreams[place], kinds)
+            # Megabytes may have to be hashed, and calls go on meanwhile.
+            pins = await asyncio.to_thread(_pins, {kind: listing.of(kind) for kind in kinds})
+        except (ListingRefused, UpstreamUnavailable, UpstreamBroke) as error:
+            seen.trouble = "".join(char if char.isprintable() else "?" for char in str(error)[:_MAX_TROUBLE])
+        except Exception as error:  # noqa: BLE001 — whatever an upstream brings about, the next minute is another try
+            seen.trouble = type(error).__name__
+        else:
+            seen.pins, seen.kinds, seen.at, seen.trouble = pins, kinds, begun, ""
+        finally:
+            self._generation += 1
+            seen.tried.set()
+        if seen.trouble:
+            _log.warning("an upstream's definitions can't be fetched", upstream=place.name, why=seen.trouble)
+
+    def _why(self, entry: _Entry, seen: _Seen | None, now: float) -> str:
+        if entry.pin is None:
+            return NEVER_APPROVED
+        if seen is None or seen.at is None or now - seen.at >= self._pace.stale or entry.kind not in seen.kinds:
+            trouble = seen.trouble if seen is not None and seen.trouble else "not asked yet"
+            return f"its definition wasn't seen in the last {self._pace.stale:g} seconds: {trouble}"
+        now_there = seen.pins.get((entry.kind, entry.there))
+        if now_there is None:
+            return GONE
+        if now_there == _AMBIGUOUS_PIN:
+            return AMBIGUOUS
+        return "" if now_there == entry.pin else CHANGED
+
+    def _until(self, now: float) -> float:
+        """Until when an answer holds if nothing is fetched: the next moment at which something becomes stale."""
+        ends = (seen.at + self._pace.stale for seen in self._seen.values() if seen.at is not None)
+        return min((end for end in ends if end > now), default=float("inf"))
+
+    def _tell(self) -> None:
+        """Not of upstreams that weren't asked yet: every start would begin with an alarm."""
+        tried = {place.name for place in _places(self._catalog) if self._seen[place].tried.is_set()}
+        known = {entry.key for entry in _entries(self._catalog) if entry.upstream in tried}
+        quarantined = {key: why for key, why in self.quarantined(self._catalog).items() if key in known}
+        if quarantined == self._told:
+            return
+        self._told = quarantined
+        for hear in self._hearing:
+            try:
+                hear(quarantined)
+            except Exception as error:  # noqa: BLE001 — who can't be told must not end the watch
+                _log.error("a change of quarantine couldn't be told", error=type(error).__name__)
+
+
+def _entries(catalog: Catalog) -> Iterator[_Entry]:
+    for tool in catalog.tools:
+        if isinstance(tool.provider, UpstreamRef):
+            provider = tool.provider
+            yield _Entry(tool.name, "tools", provider.tool or tool.name, provider.upstream, tool.pin)
+    for prompt in catalog.prompts:
+        yield _Entry(prompt_key(prompt.name), "prompts", prompt.there, prompt.upstream, prompt.pin)
+
+
+def _places(catalog: Catalog) -> dict[_Place, Upstream]:
+    """The upstreams that have anything to pin."""
+    found: dict[_Place, Upstream] = {}
+    for name in dict.fromkeys(entry.upstream for entry in _entries(catalog)):
+        one = catalog.upstreams[name]
+        found[_Place(name, one.url, one.era, one.credential, one.client_certificate)] = one
+    return found
+
+
+def _kinds(catalog: Catalog, upstream: str) -> frozenset[Kind]:
+    return frozenset(entry.kind for entry in _entries(catalog) if entry.upstream == upstream)
+
+
+def _pins(items: Mapping[Kind, tuple[Definition, ...]]) -> dict[tuple[Kind, str], str]:
+    """By kind and name as listed; an ambiguous one has the pin that nothing has."""
+    found: dict[tuple[Kind, str], str] = {}
+    for kind, definitions in items.items():
+        for definition in definitions:
+            name = definition.get("name")
+            if not isinstance(name, str):
+                continue  # nothing can be approved under it
+            digest = pin(definition)
+            if found.setdefault((kind, name), digest) != digest:
+                found[kind, name] = _AMBIGUOUS_PIN
+    return found

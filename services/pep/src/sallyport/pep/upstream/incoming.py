@@ -1,0 +1,97 @@
+"""What an upstream sends: each message is read strictly, and is an answer, a notification, a question, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from sallyport.pep.model import Failed, Json, Reply
+from sallyport.pep.upstream.failures import UpstreamBroke
+from sallyport.runtime import strict_json
+
+_OURS: Final = frozenset({"resultType", "ttlMs", "cacheScope"})  # the gate says these itself
+_TYPES: Final = frozenset({"complete", "input_required", "task"})
+_MAX_MESSAGE: Final = 2048  # characters of an error's text
+_MAX_ID: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notification."""
+
+    method: str
+    params: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request of the server's own, which only the legacy era knows."""
+
+    id: str | int
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Nothing that anybody waits for."""
+
+
+Heard: TypeAlias = Reply | Failed | Notice | Question | Noise
+
+
+class Unbelievable(UpstreamBroke):
+    """An answer came, and it can't be believed."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("its answer is malformed", detail)
+
+
+def read(data: bytes, request_id: int) -> Heard:
+    """Raises Unbelievable: malformed, or an answer to something else."""
+    try:
+        message = strict_json.parse(data)
+    except strict_json.JsonRefused as refused:
+        raise Unbelievable(f"an answer that isn't JSON as we take it: {refused}") from None
+    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+        raise Unbelievable("not one JSON-RPC message")
+    method = message.get("method")
+    if method is None:
+        return _answer(message, request_id)
+    params = message.get("params", {})
+    if not isinstance(method, str) or not isinstance(params, dict):
+        return Noise()
+    if "id" not in message:
+        return Notice(method, params)
+    asked = message["id"]
+    known = isinstance(asked, str | int) and not isinstance(asked, bool) and len(str(asked)) <= _MAX_ID
+    return Question(asked, method) if known else Noise()  # type: ignore[arg-type]  # `known` says so
+
+
+def is_for(message: Json, request_id: int) -> bool:
+    """Whether it names this very request: 1 is neither "1" nor 1.0 nor true."""
+    return isinstance(message, dict) and type(message.get("id")) is int and message["id"] == request_id
+
+
+def _answer(message: dict[str, Json], request_id: int) -> Reply | Failed:
+    if not is_for(message, request_id):
+        raise Unbelievable("an answer to another request")
+    if ("result" in message) == ("error" in message):
+        raise Unbelievable("an answer with both or neither of result and error")
+    return _failed(message["error"]) if "error" in message else _reply(message["result"])
+
+
+def _reply(result: Json) -> Reply:
+    if not isinstance(result, dict):
+        raise Unbelievable("a result that is no object")
+    kind = result.get("resultType", "complete")
+    if not isinstance(kind, str) or kind not in _TYPES:
+        raise Unbelievable("a result of a type that nobody knows")
+    return Reply({key: value for key, value in result.items() if key not in _OURS}, kind)
+
+
+def _failed(error: Json) -> Failed:
+    code, text = (error.get("code"), error.get("message")) if isinstance(error, dict) else (None, None)
+    if not isinstance(error, dict) or type(code) is not int or not isinstance(text, str):
+        raise Unbelievable("an error without code or message")
+    return Failed(code, text[:_MAX_MESSAGE], error.get("data"))

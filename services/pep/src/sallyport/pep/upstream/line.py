@@ -1,0 +1,152 @@
+"""One JSON-RPC request over HTTP and its answer, JSON or stream: what both eras have in common."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from sallyport.pep.model import Failed, Identity, Reply
+from sallyport.pep.upstream.background import Background
+from sallyport.pep.upstream.channel import BROKE, JSON, STREAM, TOO_LARGE, Channel, Dial, Exchange, own
+from sallyport.pep.upstream.credentials import CredentialMissing, CredentialSource
+from sallyport.pep.upstream.deadline import Deadline
+from sallyport.pep.upstream.failures import UpstreamBroke, UpstreamUnavailable
+from sallyport.pep.upstream.incoming import Heard, Unbelievable, is_for, read
+from sallyport.pep.upstream.sse import Events, TooLarge
+from sallyport.runtime import strict_json
+
+SESSION: Final = "Mcp-Session-Id"
+Hear: TypeAlias = Callable[[Heard], Awaitable[None]]
+
+_SENDS: Final = {"Content-Type": JSON, "Accept": f"{JSON}, {STREAM}"}
+_DRAIN: Final = 1.0  # seconds that a stream may take to end after its answer
+_OK: Final = 200
+_REDIRECTS: Final = range(300, 400)
+_SERVER_ERRORS: Final = range(500, 600)
+
+
+class HttpRefused(UpstreamBroke):
+    """An HTTP status instead of an answer."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"its server answered HTTP {status}", f"HTTP {status}", fault=status in _SERVER_ERRORS)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message on its way; `id` is None for what isn't answered."""
+
+    id: int | None
+    body: bytes
+    headers: Mapping[str, str]
+    identity: Identity | None
+    digest: str
+    max_bytes: int
+
+
+class Line:
+    """To one upstream, with its credential."""
+
+    def __init__(self, channel: Channel, source: CredentialSource, background: Background) -> None:
+        self._channel, self._source, self._background = channel, source, background
+        # By chance, so that no two replicas in one session, or before a server without sessions, use the same ids.
+        self._ids = itertools.count(secrets.randbits(52))
+
+    def next_id(self) -> int:
+        return next(self._ids)
+
+    async def ask(self, sent: Outgoing, dial: Dial, deadline: Deadline, hear: Hear) -> tuple[Reply | Failed, str]:
+        """The answer, and the session that its head names. What else the stream carries is for `hear`, in order."""
+        headers = {**self._credential(sent), **_SENDS, **sent.headers}
+        async with self._channel.exchange("POST", headers, sent.body, dial, deadline, sent.max_bytes) as exchange:
+            answer = await _answer(exchange, sent.id or 0, sent.max_bytes, hear)
+            if not exchange.ended and self._background.spawn(exchange.drain(_DRAIN)):
+                exchange.handed_on = True
+            return answer, exchange.header(SESSION)
+
+    async def tell(self, sent: Outgoing, deadline: Deadline) -> int:
+        """Send what isn't answered, and return the status."""
+        return await self._bare("POST", {**_SENDS, **sent.headers}, sent, deadline)
+
+    async def delete(self, sent: Outgoing, deadline: Deadline) -> int:
+        return await self._bare("DELETE", sent.headers, sent, deadline)
+
+    async def _bare(self, method: str, headers: Mapping[str, str], sent: Outgoing, deadline: Deadline) -> int:
+        dial, given = own(), {**self._credential(sent), **headers}
+        async with self._channel.exchange(method, given, sent.body or None, dial, deadline, sent.max_bytes) as exchange:
+            if not exchange.ended:
+                await exchange.whole()
+            return exchange.status
+
+    async def stream(self, method: str, sent: Outgoing, dial: Dial, deadline: Deadline) -> AsyncGenerator[Heard]:
+        """What a stream without end carries, each event bounded by itself. An answer is its last."""
+        headers = {**self._credential(sent), **(_SENDS if sent.body else {"Accept": STREAM}), **sent.headers}
+        async with self._channel.exchange(method, headers, sent.body or None, dial, deadline, None) as exchange:
+            if exchange.status != _OK:
+                yield await _refused(exchange, sent.id or 0)
+                return
+            if exchange.kind != STREAM:
+                raise Unbelievable("an answer that is no stream")
+            dial.keep_alive()
+            deadline.lift()
+            async with aclosing(_events(exchange, sent.id or 0, sent.max_bytes)) as events:
+                async for heard in events:
+                    yield heard
+
+    def _credential(self, sent: Outgoing) -> Mapping[str, str]:
+        try:
+            return self._source.headers(sent.identity, sent.digest)
+        except CredentialMissing as missing:
+            raise UpstreamUnavailable("the gate has no credential for its server", str(missing)) from None
+
+
+async def _answer(exchange: Exchange, request_id: int, max_bytes: int, hear: Hear) -> Reply | Failed:
+    if exchange.status != _OK:
+        return await _refused(exchange, request_id)
+    if exchange.kind == JSON:
+        heard = read(await exchange.whole(), request_id)
+        if not isinstance(heard, Reply | Failed):
+            raise Unbelievable("no answer in place of one")
+        return heard
+    if exchange.kind != STREAM:
+        raise Unbelievable("an answer that is neither JSON nor a stream")
+    async with aclosing(_events(exchange, request_id, max_bytes)) as events:
+        async for heard in events:
+            if isinstance(heard, Reply | Failed):
+                return heard
+            await hear(heard)
+    raise UpstreamBroke(BROKE, "its stream ended without an answer")
+
+
+async def _events(exchange: Exchange, request_id: int, max_bytes: int) -> AsyncGenerator[Heard]:
+    """Up to the answer: what follows it isn't heard."""
+    events = Events(max_bytes)
+    while piece := await exchange.piece():
+        try:
+            found = events.feed(piece)
+        except TooLarge:
+            raise UpstreamBroke(TOO_LARGE, f"an event of over {max_bytes} bytes") from None
+        for data in found:
+            heard = read(data, request_id)
+            yield heard
+            if isinstance(heard, Reply | Failed):
+                return
+
+
+async def _refused(exchange: Exchange, request_id: int) -> Failed:
+    # A JSON-RPC error with our id is the upstream's own word, whatever the status; a redirect leads nowhere (N19).
+    if exchange.status not in _REDIRECTS and exchange.kind == JSON:
+        data = await exchange.whole()
+        try:
+            ours = is_for(strict_json.parse(data), request_id)
+        except strict_json.JsonRefused:
+            ours = False
+        heard = read(data, request_id) if ours else None
+        if isinstance(heard, Failed):
+            return heard
+    raise HttpRefused(exchange.status)

@@ -1,0 +1,135 @@
+"""Everything that an upstream lists, page by page, within bounds: what it sends is its own choice, and may be hostile."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from sallyport.contract.surfaces import Upstream
+from sallyport.pep.model import Failed, Json, Reply
+from sallyport.pep.upstream.forward import Forward
+from sallyport.runtime import canonical_json
+
+if TYPE_CHECKING:
+    from sallyport.pep.upstream import Upstreams
+
+Kind = Literal["tools", "prompts", "resources", "templates"]
+Definition: TypeAlias = Mapping[str, Json]
+Ask: TypeAlias = Callable[[str, Mapping[str, Json]], Awaitable[Reply | Failed]]
+Fetch: TypeAlias = Callable[[str, Upstream, frozenset[Kind]], Awaitable["Listing"]]
+
+KINDS: Final[Mapping[Kind, tuple[str, str]]] = {  # the method, and the member of its result
+    "tools": ("tools/list", "tools"),
+    "prompts": ("prompts/list", "prompts"),
+    "resources": ("resources/list", "resources"),
+    "templates": ("resources/templates/list", "resourceTemplates"),
+}
+MAX_ITEMS: Final = 2000  # of a kind; a catalog holds 1000
+MAX_PAGES: Final = 100
+MAX_BYTES: Final = 4 << 20  # of a kind, all pages
+MAX_CURSOR: Final = 4096
+TIMEOUT: Final = 20.0  # seconds, for all kinds
+_METHOD_NOT_FOUND: Final = -32601
+
+
+class ListingRefused(Exception):
+    """The upstream can't be listed within the bounds. The text is ours alone, nothing of the upstream's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What an upstream lists, as it was sent; of kinds that weren't asked for, nothing."""
+
+    items: Mapping[Kind, tuple[Definition, ...]] = field(default_factory=dict)
+
+    def of(self, kind: Kind) -> tuple[Definition, ...]:
+        return self.items.get(kind, ())
+
+
+async def list_all(ask: Ask, kinds: frozenset[Kind]) -> Listing:
+    """Raises ListingRefused, TimeoutError, and what `ask` raises."""
+    async with asyncio.timeout(TIMEOUT):
+        return Listing({kind: await _pages(ask, *KINDS[kind]) for kind in KINDS if kind in kinds})
+
+
+def fetcher(upstreams: Upstreams) -> Fetch:
+    """The real one, over the gate's own leg."""
+
+    async def fetch(name: str, upstream: Upstream, kinds: frozenset[Kind]) -> Listing:
+        async def ask(method: str, params: Mapping[str, Json]) -> Reply | Failed:
+            return await upstreams.request(name, upstream, _forward(method, params), begun=_begun, emit=_dropped)
+
+        return await list_all(ask, kinds)
+
+    return fetch
+
+
+async def _pages(ask: Ask, method: str, member: str) -> tuple[Definition, ...]:
+    found: list[Definition] = []
+    size, cursors, cursor = 0, set[str](), ""
+    for _ in range(MAX_PAGES):
+        reply = await ask(method, {"cursor": cursor} if cursor else {})
+        if isinstance(reply, Failed):
+            if reply.code == _METHOD_NOT_FOUND and not cursor:
+                return ()  # it has none of that kind
+            raise ListingRefused(f"{method} was answered with the error {reply.code}")
+        page = _page(reply, method, member)
+        found += page
+        size += await asyncio.to_thread(_size, page)  # megabytes, and calls go on meanwhile
+        if len(found) > MAX_ITEMS or size > MAX_BYTES:
+            raise ListingRefused(f"{method} has more than {MAX_ITEMS} entries or {MAX_BYTES} bytes")
+        cursor = _next_cursor(reply, method)
+        if not cursor:
+            return tuple(found)
+        if cursor in cursors:
+            raise ListingRefused(f"{method} gives the same cursor twice")
+        cursors.add(cursor)
+    raise ListingRefused(f"{method} has more than {MAX_PAGES} pages")
+
+
+def _page(reply: Reply, method: str, member: str) -> list[Definition]:
+    page = reply.result.get(member)
+    if reply.type != "complete" or not isinstance(page, list):
+        raise ListingRefused(f"{method} was answered without a list of {member}")
+    items = [item for item in page if isinstance(item, dict)]
+    if len(items) != len(page):
+        raise ListingRefused(f"{method} lists something that is no object")
+    return [*items]
+
+
+def _size(page: list[Definition]) -> int:
+    return sum(len(canonical_json.encode(dict(item))) for item in page)
+
+
+def _next_cursor(reply: Reply, method: str) -> str:
+    cursor = reply.result.get("nextCursor")
+    if cursor is None:
+        return ""
+    if not isinstance(cursor, str) or not 0 < len(cursor) <= MAX_CURSOR:
+        raise ListingRefused(f"{method} gives a cursor that is empty, no string, or longer than {MAX_CURSOR}")
+    return cursor
+
+
+def _forward(method: str, params: Mapping[str, Json]) -> Forward:
+    body = canonical_json.encode(dict(params))
+    return Forward(
+        method=method,
+        name="",
+        params=body,
+        envelope=None,
+        identity=None,
+        digest=hashlib.sha256(body).hexdigest(),
+        timeout_ms=int(TIMEOUT * 1000),
+        result_bytes=MAX_BYTES,
+    )
+
+
+def _begun() -> None:
+    """A list needs no permit: it is the gate's own question."""
+
+
+async def _dropped(method: str, params: Mapping[str, Json]) -> None:
+    """Nobody waits for a notification on the gate's own request."""

@@ -1,0 +1,32 @@
+"""fastmcp."""
+
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import Any
+
+from fastmcp import Client
+from fastmcp.client.transports import StreamableHttpTransport
+from mcp import MCPError
+
+from tests.clients.drivers.report import ASKED, report
+
+
+async def main(url: str) -> None:
+    headers = {"Authorization": f"Bearer {os.environ['TOKEN']}"}
+    async with Client(StreamableHttpTransport(url, headers=headers)) as client:
+        tools = [tool.name for tool in await client.list_tools()]
+        answers: list[Any] = []
+        for name, arguments in ASKED:
+            try:
+                answers.append((await client.call_tool(name, arguments)).content[0].text)
+            except MCPError as refused:
+                answers.append({"error": refused.message, "code": refused.code})
+        report(tools, answers)
+
+
+asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,109 @@
+"""The MCP conformance suite: install it, run it at a server, read what each of its checks said."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+HERE: Final = Path(__file__).parent
+REVISIONS: Final = ("2025-11-25", "2026-07-28")
+PATIENCE: Final = 300.0  # seconds for one run; five is usual
+_FOLDER: Final = re.compile(r"server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What one run said: scenario -> check -> whether it passed. What was skipped or only told isn't there."""
+
+    revision: str
+    scenarios: Mapping[str, Mapping[str, bool]]
+
+    @property
+    def failing(self) -> frozenset[str]:
+        """Of the scenarios that the revision requires, those that fail or never ran."""
+        return frozenset(name for name in required(self.revision) if not self._passes(name))
+
+    @property
+    def passed(self) -> frozenset[str]:
+        """Every check that passed, as `scenario: check`, also of scenarios that nothing requires."""
+        return frozenset(
+            f"{name}: {check}" for name, checks in self.scenarios.items() for check, ok in checks.items() if ok
+        )
+
+    def _passes(self, name: str) -> bool:
+        checks = self.scenarios.get(name, {})
+        return bool(checks) and all(checks.values())
+
+    def __str__(self) -> str:
+        outcomes = [ok for checks in self.scenarios.values() for ok in checks.values()]
+        return f"{self.revision}: {sum(outcomes)} passed, {len(outcomes) - sum(outcomes)} failed"
+
+
+@cache
+def installed() -> tuple[str, Path]:
+    """Node and the suite's program."""
+    done = subprocess.run([HERE / "install.sh"], capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, f"the conformance suite can't be installed:\n{done.stderr}"
+    node, program = done.stdout.split()
+    return node, Path(program)
+
+
+@cache
+def required(revision: str) -> frozenset[str]:
+    """The names of the server scenarios that the suite's own frozen list demands."""
+    text = (installed()[1].parents[1] / "requirements" / f"{revision}.yaml").read_text()
+    return frozenset(yaml.safe_load(text)["server"])
+
+
+def expected_failures() -> frozenset[str]:
+    """Those that need requests from a server to a client: the gate's older era has no sessions to send them on."""
+    return frozenset(yaml.safe_load((HERE / "expected-failures.yaml").read_text())["server"])
+
+
+async def run(url: str, revision: str) -> Results:
+    """All scenarios of the revision against this server; localhost must be its host."""
+    node, program = installed()
+    with tempfile.TemporaryDirectory() as out:
+        command = (node, str(program), "server", "--url", url, "--requirements", revision, "-o", out)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        try:
+            said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        results = Results(revision, _read(Path(out)))
+    assert results.scenarios, f"the suite wrote nothing:\n{said.decode()}"
+    return results
+
+
+def _read(out: Path) -> dict[str, dict[str, bool]]:
+    return {_name(folder): _checks(folder) for folder in out.iterdir()}
+
+
+def _name(folder: Path) -> str:
+    found = _FOLDER.fullmatch(folder.name)
+    assert found, f"{folder.name} isn't named as the suite names its results"
+    return found[1]
+
+
+def _checks(folder: Path) -> dict[str, bool]:
+    """A warning is of a SHOULD, which is no failure; a check that was made more than once passes if it always did."""
+    outcomes: dict[str, bool] = {}
+    for check in json.loads((folder / "checks.json").read_text()):
+        if check["status"] in {"SUCCESS", "WARNING", "FAILURE"}:
+            name = f"{check['id']} {check['name']}" if check["status"] != "WARNING" else f"{check['id']} (warned)"
+            outcomes[name] = outcomes.get(name, True) and check["status"] != "FAILURE"
+    return outcomes

@@ -1,0 +1,81 @@
+"""However a session, its server or the bridge ends, nothing of the server is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.hostile.bridge.conftest import Start
+from tests.support.bridge import Bridge, Mcp, alive, session, tree, until
+
+
+def _none_left(pids: set[int]) -> None:
+    until(lambda: not any(map(alive, pids)), f"of {pids} some live")
+
+
+def _with_family(running: Bridge, mcp: Mcp) -> set[int]:
+    """All pids of one session: keeper, server, its child, and its grandchild in a process session of its own."""
+    family = set(mcp.call("family"))
+    assert len(family) == 2
+    everybody = tree(running.process.pid)
+    assert family <= everybody
+    return everybody
+
+
+def test_delete_ends_the_server_and_all_that_it_started(opponent: Start) -> None:
+    running = opponent()
+    with session(running) as mcp:
+        everybody = _with_family(running, mcp)
+        assert mcp.end().status_code == 204
+        assert mcp.request("ping", {}).status_code == 404
+        _none_left(everybody)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_bridge_leaves_no_process(opponent: Start, number: signal.Signals) -> None:
+    running = opponent()
+    with session(running) as mcp:
+        everybody = _with_family(running, mcp)
+        running.process.send_signal(number)
+        running.process.wait(20)
+        _none_left(everybody)
+
+
+def test_a_server_that_exits_leaves_no_process_and_its_session_is_gone(opponent: Start) -> None:
+    running = opponent()
+    with session(running) as mcp:
+        everybody = _with_family(running, mcp)
+        answer = mcp.request("tools/call", {"name": "leave", "arguments": {"code": 3}})
+        assert answer.status_code == 200
+        assert answer.json()["error"] == {"code": -32603, "message": "the server ended"}
+        _none_left(everybody)
+        assert mcp.request("ping", {}).status_code == 404
+        until(lambda: any(line.get("code") == 3 for line in running.logged()), "its exit code is not logged")
+
+
+def test_a_killed_keeper_takes_its_server_along(opponent: Start) -> None:
+    with session(opponent()) as mcp:
+        found = mcp.call("echo")
+        os.kill(found["keeper"], signal.SIGKILL)
+        _none_left({found["pid"]})
+
+
+def test_a_server_that_ignores_sigterm_is_killed(opponent: Start) -> None:
+    with session(opponent()) as mcp:
+        pid = mcp.call("stubborn")
+        mcp.end()
+        _none_left({pid})
+
+
+def test_an_unused_session_ends_and_a_used_one_stays(opponent: Start) -> None:
+    running = opponent("--idle-seconds", "1")
+    with running.client() as http, session(running) as waiting:
+        idle = Mcp(http, running.url)
+        idle.begin()
+        pid = idle.call("echo")["pid"]
+        with waiting.http.stream("GET", running.url, headers=waiting.headers):  # who listens, uses it
+            _none_left({pid})
+            assert idle.request("ping", {}).status_code == 404
+            assert waiting.request("ping", {}).status_code == 200
