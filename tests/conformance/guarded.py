@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,16 +18,20 @@ from tests.support.laptop import Up
 
 @dataclass
 class Guarded:
-    """For whom the hop asks may change from one run to the next."""
+    """For whom the hop asks may change from one run to the next; each run is made once."""
 
     running: Up | None = None
     user: str = guarded.USER
     lacks: tuple[str, ...] = ()
     port: int = 0
+    known: dict[tuple[str, str, tuple[str, ...]], Results] = field(default_factory=dict)
 
     async def run(self, revision: str, *, user: str = guarded.USER, lacks: tuple[str, ...] = ()) -> Results:
         self.user, self.lacks = user, lacks
-        return await suite.run(f"http://localhost:{self.port}/mcp", revision)
+        which = (revision, user, lacks)
+        if which not in self.known:
+            self.known[which] = await suite.run(f"http://localhost:{self.port}/mcp", revision)
+        return self.known[which]
 
     def way(self) -> Way:
         assert self.running is not None

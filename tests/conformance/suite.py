@@ -46,7 +46,12 @@ class Results:
 
     def __str__(self) -> str:
         outcomes = [ok for checks in self.scenarios.values() for ok in checks.values()]
-        return f"{self.revision}: {sum(outcomes)} passed, {len(outcomes) - sum(outcomes)} failed"
+        failed = [f"{name}: {check}" for name in sorted(self.failing) for check in self._failed(name)]
+        counts = f"{self.revision}: {sum(outcomes)} passed, {len(outcomes) - sum(outcomes)} failed"
+        return "\n".join((counts, *failed))
+
+    def _failed(self, name: str) -> list[str]:
+        return [check for check, ok in self.scenarios.get(name, {"never ran": False}).items() if not ok]
 
 
 @cache

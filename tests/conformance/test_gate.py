@@ -23,7 +23,7 @@ NEEDS: Final = {
         "input-required-result-non-tool-request",
     },
     "completion:complete": {"completion-complete"},
-    "system:manage": {"logging-set-level"},
+    "system:manage": {"logging-set-level", "tools-call-with-logging"},  # which sets the level first
 }
 
 

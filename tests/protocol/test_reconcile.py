@@ -61,10 +61,10 @@ async def mixed(opened: Gate) -> None:
         ("", {}, {}),
     ]
     for name, arguments, who in wanted:
-        await opened.pipeline.handle(opened.call(name, arguments, **who))
+        await opened.handle(opened.call(name, arguments, **who))
     for method, params in (("tools/list", {}), ("tools/list", {"cursor": "x"}), ("nope", {}), ("ping", {})):
-        await opened.pipeline.handle(opened.request(method, params))
-    await opened.pipeline.handle(opened.request("tools/list", agent="chat-bot"))
+        await opened.handle(opened.request(method, params))
+    await opened.handle(opened.request("tools/list", agent="chat-bot"))
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +205,7 @@ async def test_all_that_both_sides_say_of_one_decision_is_shown(kept: Kept) -> N
 async def test_a_question_by_somebody_else_who_holds_the_hop_key_is_said(tmp_path: Path) -> None:
     async with gate(tmp_path / "laptop") as opened:
         asked = question()
-        await opened.rooms.decider._client.ask(asked, batch=False, timeout=10)
+        await opened.hands.decider._client.ask(asked, batch=False, timeout=10)
     (finding,) = Kept(tmp_path / "laptop").reconciled().alarms
     assert (finding.decision_id, finding.side, finding.who) == (asked.decision_id, Side.PEP, "alice via coding-bot")
 

@@ -52,7 +52,7 @@ async def test_the_callers_trace_goes_on_through_the_rooms_to_the_pdp(
         (opened.directory / "files" / CANARY).write_text("a canary")
         request = opened.call("read_file", {"path": CANARY})
         trace = (b"traceparent", f"00-{TRACE}-{PARENT}-01".encode())
-        answer = await opened.pipeline.handle(replace(request, headers=(*request.headers, trace)))
+        answer = await opened.handle(replace(request, headers=(*request.headers, trace)))
         assert "result" in body(answer)
     spans = {span.name: span for span in collected.spans}
     assert {"authn", "rpc", "schema", "decision", "tools", "pdp.evaluate"} <= spans.keys()

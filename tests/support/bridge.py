@@ -92,7 +92,8 @@ def bridge(place: Path, program: list[str], *options: str, env: dict[str, str] |
     finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(PATIENCE)
-        process.stdout.close()
+        if process.stdout is not None:
+            process.stdout.close()
     assert code in {0, -signal.SIGKILL}, log.read_text()
 
 

@@ -35,6 +35,11 @@ def expired(caller: Caller) -> Caller:
     return replace(caller, expires_at=time.time() - 1)
 
 
+def fulfils_none(_obligation: str) -> bool:
+    """A gate that can do nothing that a permit demands."""
+    return False
+
+
 class NoResolvers:
     """Tools without a lookup of their own."""
 

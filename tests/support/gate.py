@@ -20,7 +20,9 @@ from sallyport.pdp.recorder import open_stream
 from sallyport.pdp.server import Server
 from sallyport.pep import app
 from sallyport.pep import settings as pep_settings
-from sallyport.pep.model import Answer, Era, Peer, Request
+from sallyport.pep.behind import Behind
+from sallyport.pep.calls import Calls, Hands
+from sallyport.pep.model import Answer, Emit, Era, Json, Peer, Request
 from sallyport.pep.pipeline import Pipeline, Rooms
 from sallyport.runtime import mounted_dir
 from sallyport.runtime.telemetry import Tracing
@@ -32,27 +34,45 @@ META = {
 }
 Headers = tuple[tuple[bytes, bytes], ...]
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
+_NAMED: Final = ("name", "uri", "taskId")  # what Mcp-Name repeats
+
+
+async def unheard(method: str, params: Mapping[str, Json]) -> None:
+    """A client that reads no notifications."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """`pipeline.handle` is the front door; `directory` is what `sallyport init` made."""
+    """`handle` is the front door; `directory` is what `sallyport init` made."""
 
     directory: Path
     rooms: Rooms
+    behind: Behind
     pipeline: Pipeline
+
+    @property
+    def hands(self) -> Hands:
+        """What calls are made with."""
+        return self.rooms.calls._hands
+
+    async def handle(self, request: Request, emit: Emit = unheard) -> Answer:
+        return await self.pipeline.handle(request, emit)
 
     def with_rooms(self, **changed: Any) -> Gate:
         """The same gate with other rooms in some places."""
         rooms = replace(self.rooms, **changed)
-        return Gate(self.directory, rooms, Pipeline(rooms))
+        return Gate(self.directory, rooms, self.behind, Pipeline(rooms))
+
+    def with_hands(self, **changed: Any) -> Gate:
+        """The same gate whose calls are made with something else."""
+        return self.with_rooms(calls=Calls(replace(self.hands, **changed)))
 
     def request(self, method: str, params: dict[str, Any] | None = None, **who: Any) -> Request:
         """A modern request by alice via coding-bot, or by `who` (fields of issuer.Identity)."""
         person = {"user": "alice", "agent": "coding-bot"} | who
         token = issuer.mint(Laptop.at(self.directory), issuer.Identity(**person))
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"_meta": META, **(params or {})}}
-        name = (params or {}).get("name")
+        name = next((params[key] for key in _NAMED if params and key in params), None)
         headers: Headers = (
             (b"authorization", f"Bearer {token}".encode()),
             (b"content-type", b"application/json"),
@@ -105,8 +125,8 @@ async def gate(
         ):
             recorder.reloaded(Reloaded(True, snapshot.revision, snapshot.revision, (), 0.0, "start"))
             address = pep.pdp.model_copy(update={"address": pdp.listen})
-            async with app.assembled(pep.model_copy(update={"pdp": address, "telemetry": telemetry})) as rooms:
-                yield Gate(made, rooms, Pipeline(rooms))
+            async with app.assembled(pep.model_copy(update={"pdp": address, "telemetry": telemetry})) as parts:
+                yield Gate(made, parts.rooms, parts.behind, Pipeline(parts.rooms))
     finally:
         tracing.stop()
 

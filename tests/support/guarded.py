@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -58,25 +58,30 @@ def role(*missing: str) -> str:
 
 def make(directory: Path, url: str, *, origins: Iterable[str] = (), roles: Iterable[tuple[str, ...]] = ()) -> Path:
     """`roles` are sets of permissions that a role shall lack; the one that lacks none is always there."""
-    laptop.init(directory)
-    policies = directory / "policies"
-    (policies / f"{UPSTREAM}.cedar").write_text(_POLICY)
-    lacking = [(), *roles]
-    _merge(policies / "roles.yaml", {"roles": {role(*missing): _without(*missing) for missing in lacking}})
-    _merge(policies / "catalog.yaml", catalog(url))
+    behind(directory, url, _POLICY, everything(url))
+    lacking = {role(*missing): missing for missing in [(), *roles]}
+    _merge(directory / "policies/roles.yaml", {"roles": {name: _without(*gone) for name, gone in lacking.items()}})
     pep = yaml.safe_load((directory / "pep.yaml").read_text())
-    pep["issuers"][0]["roles"]["map"] |= {role(*missing): role(*missing) for missing in lacking}
-    pep["egress"] = [urlsplit(url).netloc]
+    pep["issuers"][0]["roles"]["map"] |= {name: name for name in lacking}
     pep["origins"] = list(origins)
     (directory / "pep.yaml").write_text(yaml.safe_dump(pep))
     return directory
 
 
-def catalog(url: str) -> dict[str, Any]:
+def behind(directory: Path, url: str, policy: str, entries: dict[str, Any]) -> None:
+    """A fresh directory in which the upstream may be dialled, and these entries of it stand in the catalog."""
+    laptop.init(directory)
+    (directory / "policies" / f"{UPSTREAM}.cedar").write_text(policy)
+    _merge(directory / "policies/catalog.yaml", {"upstreams": {UPSTREAM: {"url": url}}, **entries})
+    pep = yaml.safe_load((directory / "pep.yaml").read_text())
+    pep["egress"] = [urlsplit(url).netloc]
+    (directory / "pep.yaml").write_text(yaml.safe_dump(pep))
+
+
+def everything(url: str) -> dict[str, Any]:
     """All that the upstream has, approved as it stands."""
     return {
-        "upstreams": {UPSTREAM: {"url": url}},
-        "tools": [_tool(found) for found in listed(url, "tools/list", "tools")],
+        "tools": [tool(found) for found in listed(url, "tools/list", "tools")],
         "prompts": [_prompt(found) for found in listed(url, "prompts/list", "prompts")],
         "resources": [
             {"prefix": "test://", "upstream": UPSTREAM},  # what isn't there is for the upstream to say
@@ -104,7 +109,8 @@ def listed(url: str, method: str, key: str) -> list[dict[str, Any]]:
     return found
 
 
-def _tool(found: dict[str, Any]) -> dict[str, Any]:
+def tool(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool of the upstream, as its entry."""
     return {
         "name": found["name"],
         "description": found["description"],

@@ -198,6 +198,7 @@ class Opponent:
             return
         finally:
             self.open -= 1
+            writer.close()
 
     def first(self, request: Got) -> bytes:  # noqa: PLR0911 — a case each
         """The answer to what isn't the test's own; none: leave it to `say`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import signal
@@ -44,14 +45,12 @@ def echo(call: dict[str, Any], **arguments: Any) -> None:
 
 
 def environment(call: dict[str, Any], others: list[int]) -> None:
-    stolen = {
-        pid: attempt(lambda pid=pid: Path(f"/proc/{pid}/environ").read_bytes()) for pid in [os.getppid(), *others]
-    }
-    give(call, {"own": dict(os.environ), "stolen": stolen})
+    places = [Path(f"/proc/{pid}/environ") for pid in (os.getppid(), *others)]
+    give(call, {"own": dict(os.environ), "stolen": {str(place): attempt(place.read_bytes) for place in places}})
 
 
 def descriptors(call: dict[str, Any]) -> None:
-    give(call, sorted(int(name) for name in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{name}")))
+    give(call, sorted(int(path.name) for path in Path("/proc/self/fd").iterdir() if path.exists()))
 
 
 def family(call: dict[str, Any]) -> None:
@@ -145,7 +144,7 @@ def change(call: dict[str, Any], directory: str) -> None:
         "append": lambda: old.open("ab").close(),
         "truncate": lambda: os.truncate(old, 0),
         "create": lambda: new.open("xb").close(),
-        "mkdir": lambda: new.mkdir(),
+        "mkdir": new.mkdir,
         "symlink": lambda: new.symlink_to("x"),
         "hard link": lambda: os.link(old, new),
         "fifo": lambda: os.mkfifo(new),
@@ -156,16 +155,21 @@ def change(call: dict[str, Any], directory: str) -> None:
         "rename": lambda: old.rename(Path(directory, "other")),
         "rename back": lambda: Path(directory, "other").rename(old),
         "rmdir": lambda: Path(directory, "folder").rmdir(),
-        "remove": lambda: old.unlink(),
+        "remove": old.unlink,
         "null": lambda: Path("/dev/null").write_bytes(b"x"),
-        "read": lambda: old.read_bytes(),
+        "read": old.read_bytes,
     }
     give(call, {way: attempt(action) for way, action in ways.items()})
 
 
 def many_files(call: dict[str, Any]) -> None:
     held: list[int] = []
-    why = attempt(lambda: [held.append(os.open("/dev/null", os.O_RDONLY)) for _ in range(10_000)])
+
+    def hoard() -> None:
+        for _ in range(10_000):
+            held.append(os.open("/dev/null", os.O_RDONLY))  # noqa: PERF401 — what was opened before the refusal counts
+
+    why = attempt(hoard)
     count = len(held)
     for descriptor in held:
         os.close(descriptor)
@@ -182,7 +186,7 @@ def burn(call: dict[str, Any]) -> None:
 
 
 def shoot(call: dict[str, Any], targets: list[int]) -> None:
-    give(call, [attempt(lambda pid=pid: os.kill(pid, signal.SIGKILL)) for pid in targets])
+    give(call, [attempt(functools.partial(os.kill, pid, signal.SIGKILL)) for pid in targets])
 
 
 def rights(call: dict[str, Any]) -> None:

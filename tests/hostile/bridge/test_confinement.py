@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-
 from tests.hostile.bridge.conftest import Start
-from tests.support.bridge import session, until
+from tests.support.bridge import Bridge, session, until
 
 HARMLESS = {"read": "done", "null": "done"}
 
@@ -26,18 +24,16 @@ def test_a_path_is_given_only_if_listed_and_is_minimal(opponent: Start) -> None:
         assert mcp.call("environment", others=[])["own"]["PATH"] == "/usr/local/bin:/usr/bin:/bin"
 
 
-def test_a_server_inherits_three_descriptors(opponent: Start) -> None:
-    with session(opponent()) as mcp:
+def test_a_server_inherits_three_descriptors(shared: Bridge) -> None:
+    with session(shared) as mcp:
         assert mcp.call("descriptors") == [0, 1, 2]
 
 
-@pytest.mark.parametrize(
-    "text", ["; touch {}", "$(touch {})", "`touch {}`", "| touch {}", "&& touch {}", "*", "a\nb", "--read-only"]
-)
-def test_shell_metacharacters_in_arguments_are_inert(opponent: Start, tmp_path: Path, text: str) -> None:
-    argument = text.format(tmp_path / "canary")
-    with session(opponent(arguments=(argument,))) as mcp:
-        assert mcp.call("echo", value=argument)["argv"] == [argument]
+def test_shell_metacharacters_in_arguments_are_inert(opponent: Start, tmp_path: Path) -> None:
+    texts = ["; {}", "$({})", "`{}`", "| {}", "&& {}", "> {}", "*", "a\nb", "--read-only", "~", "$HOME", ""]
+    arguments = tuple(text.format(f"touch {tmp_path}/canary") for text in texts)
+    with session(opponent(arguments=arguments)) as mcp:
+        assert mcp.call("echo", value=arguments[0])["argv"] == [*arguments]
     assert not (tmp_path / "canary").exists()
 
 
@@ -58,10 +54,10 @@ def test_read_only_lets_no_file_be_changed_in_any_way(opponent: Start, tmp_path:
     assert not (tmp_path / "new").exists()
 
 
-def test_without_read_only_the_same_opponent_changes_them(opponent: Start, tmp_path: Path) -> None:
+def test_without_read_only_the_same_opponent_changes_them(shared: Bridge, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "old").write_bytes(b"as it was")
-    with session(opponent()) as mcp:
+    with session(shared) as mcp:
         ways = mcp.call("change", directory=str(tmp_path))
     assert {"write", "truncate", "create", "rename", "chmod", "utime", "rmdir"} <= {
         way for way, outcome in ways.items() if outcome == "done"
@@ -97,9 +93,8 @@ def test_processor_time_is_limited_and_the_caller_is_told(opponent: Start) -> No
         until(lambda: any(line.get("code") in {137, 152} for line in running.logged()), "no end is logged")
 
 
-def test_a_server_ends_neither_its_keeper_nor_the_bridge(opponent: Start) -> None:
-    running = opponent()
-    with session(running) as mcp:
+def test_a_server_ends_neither_its_keeper_nor_the_bridge(shared: Bridge) -> None:
+    with session(shared) as mcp:
         keeper = mcp.call("echo")["keeper"]
-        assert mcp.call("shoot", targets=[keeper, running.process.pid]) == ["EPERM", "EPERM"]
+        assert mcp.call("shoot", targets=[keeper, shared.process.pid]) == ["EPERM", "EPERM"]
         assert mcp.call("echo")["keeper"] == keeper

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from tests.hostile.bridge.conftest import Start
-from tests.support.bridge import Mcp, command, session, until
+from tests.support.bridge import Bridge, Mcp, command, session, until
 
 HELLO = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-11-25"}}
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
@@ -26,19 +26,14 @@ def _refused(tmp_path: Path, *options: str, token: Path | None = None) -> str:
     return done.stderr
 
 
-@pytest.mark.parametrize(
-    "given", [None, "", "Bearer", "Bearer x", "Basic {}", "bearer {}", "Bearer {} ", "Bearer {}x", "Bearer é{}"]
-)
-def test_without_the_token_nobody_gets_in(opponent: Start, given: str | None) -> None:
-    running = opponent()
-    secret = running.token_file.read_text().removeprefix("Bearer ")
-    headers = {} if given is None else {"Authorization": given.format(secret).encode()}
+@pytest.mark.parametrize("given", [None, "", "Bearer", "Bearer x", "Basic {}", "bearer {}", "Bearer {}x", "Bearer é{}"])
+def test_without_the_token_nobody_gets_in(shared: Bridge, given: str | None) -> None:
+    secret = shared.token_file.read_text().removeprefix("Bearer ")
+    headers = {} if given is None else {b"Authorization": given.format(secret).encode()}
     with httpx2.Client() as http:
         for method in ("POST", "GET", "DELETE", "OPTIONS"):
-            # httpx2 strips no trailing space; the server may, and then the token is right
-            answer = http.request(method, running.url, headers=headers, json=HELLO)
-            wanted = {401} if not (given or "").endswith(" ") else {200, 400, 401, 405}
-            assert answer.status_code in wanted, (method, answer.text)
+            answer = http.request(method, shared.url, headers=headers, json=HELLO)
+            assert answer.status_code == 401, (method, answer.text)
 
 
 @pytest.mark.parametrize(
@@ -52,25 +47,22 @@ def test_without_the_token_nobody_gets_in(opponent: Start, given: str | None) ->
         "0.0.0.0:{port}",
     ],
 )
-def test_a_name_that_was_rebound_to_us_is_refused(opponent: Start, host: str) -> None:
-    running = opponent()
-    port = urlsplit(running.url).port
-    with running.client(Host=host.format(port=port)) as http:
-        assert http.post(running.url, json=HELLO).status_code == 403
+def test_a_name_that_was_rebound_to_us_is_refused(shared: Bridge, host: str) -> None:
+    port = urlsplit(shared.url).port
+    with shared.client(Host=host.format(port=port)) as http:
+        assert http.post(shared.url, json=HELLO).status_code == 403
 
 
 @pytest.mark.parametrize("origin", ["null", "http://evil.example", "http://127.0.0.1"])
-def test_no_web_page_gets_in_even_with_the_token(opponent: Start, origin: str) -> None:
-    running = opponent()
-    with running.client(Origin=origin) as http:
-        assert http.post(running.url, json=HELLO).status_code == 403
+def test_no_web_page_gets_in_even_with_the_token(shared: Bridge, origin: str) -> None:
+    with shared.client(Origin=origin) as http:
+        assert http.post(shared.url, json=HELLO).status_code == 403
 
 
-def test_a_repeated_header_is_no_way_in(opponent: Start) -> None:
-    running = opponent()
-    right = running.token_file.read_text()
+def test_a_repeated_header_is_no_way_in(shared: Bridge) -> None:
+    right = shared.token_file.read_text()
     with httpx2.Client() as http:
-        answer = http.post(running.url, json=HELLO, headers=[("Authorization", right), ("Authorization", "Bearer x")])
+        answer = http.post(shared.url, json=HELLO, headers=[("Authorization", right), ("Authorization", "Bearer x")])
     assert answer.status_code == 400
 
 
@@ -79,13 +71,11 @@ def test_it_listens_on_nothing_but_loopback(tmp_path: Path, listen: str) -> None
     assert "--listen" in _refused(tmp_path, "--listen", listen)
 
 
-def test_n7_the_token_is_made_at_random_and_for_its_owner_alone(opponent: Start, tmp_path: Path) -> None:
+def test_n7_the_token_is_made_at_random_and_for_its_owner_alone(opponent: Start) -> None:
     running = opponent()
     written = running.token_file.read_text()
     assert len(written) >= len("Bearer ") + 43
     assert stat.S_IMODE(running.token_file.stat().st_mode) == 0o600
-    other = tmp_path / "other"
-    other.mkdir()
     command_line = Path(f"/proc/{running.process.pid}/cmdline").read_bytes()
     assert written.encode() not in command_line
 
@@ -140,13 +130,12 @@ def test_sessions_are_bounded_and_their_places_come_back(opponent: Start) -> Non
         assert third.end().status_code == 204
 
 
-def test_a_body_over_the_cap_is_refused_also_without_a_length(opponent: Start) -> None:
-    running = opponent()
-    with running.client(**{"Content-Type": "application/json"}) as http:
+def test_a_body_over_the_cap_is_refused_also_without_a_length(shared: Bridge) -> None:
+    with shared.client(**{"Content-Type": "application/json"}) as http:
         too_long = b" " * ((1 << 20) + 1)
-        assert http.post(running.url, content=too_long).status_code == 413
-        assert http.post(running.url, content=iter([too_long])).status_code == 413
-        assert http.post(running.url, content=b"{}", headers={"Content-Encoding": "gzip"}).status_code == 415
+        assert http.post(shared.url, content=too_long).status_code == 413
+        assert http.post(shared.url, content=iter([too_long])).status_code == 413
+        assert http.post(shared.url, content=b"{}", headers={"Content-Encoding": "gzip"}).status_code == 415
 
 
 @pytest.mark.parametrize(
@@ -156,8 +145,8 @@ def test_a_body_over_the_cap_is_refused_also_without_a_length(opponent: Start) -
      b'{"jsonrpc":"2.0","id":1,"result":{}}', b'{"jsonrpc":"2.0","id":1,"method":"ping","Method":"x"}', b'{"jsonrpc":"2.0","id":1,"method":"ping","method":"x"}',
      b'{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}', b'{"jsonrpc":"2.0","id":1,"method":7}', b"\xff", b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":NaN}}'],
 )  # fmt: skip
-def test_n14_what_is_no_single_request_or_notification_is_refused(opponent: Start, body: bytes) -> None:
-    with session(opponent()) as mcp:
+def test_n14_what_is_no_single_request_or_notification_is_refused(shared: Bridge, body: bytes) -> None:
+    with session(shared) as mcp:
         headers = {**mcp.headers, "Content-Type": "application/json"}
         answer = mcp.http.post(mcp.url, content=body, headers=headers)
         assert answer.status_code == 400
@@ -169,8 +158,8 @@ def test_a_request_outside_a_session_reaches_no_server(opponent: Start) -> None:
     running = opponent()
     with running.client() as http:
         assert http.post(running.url, json=PING).status_code == 400
-        for given in ("x", "é".encode(), "x" * 4000):
-            assert http.post(running.url, json=PING, headers={"Mcp-Session-Id": given}).status_code == 404
+        for given in (b"x", "é".encode(), b"x" * 4000):
+            assert http.post(running.url, json=PING, headers={b"Mcp-Session-Id": given}).status_code == 404
         assert (
             http.post(running.url, json=PING, headers=[("Mcp-Session-Id", "a"), ("Mcp-Session-Id", "b")]).status_code
             == 400
@@ -183,9 +172,8 @@ def test_a_request_outside_a_session_reaches_no_server(opponent: Start) -> None:
     assert running.logged() == []
 
 
-def test_a_version_that_stdio_servers_do_not_speak_is_told_as_mcp_says(opponent: Start) -> None:
-    running = opponent()
-    with running.client(**{"MCP-Protocol-Version": "2026-07-28"}) as http:
-        answer = http.post(running.url, json=HELLO)
+def test_a_version_that_stdio_servers_do_not_speak_is_told_as_mcp_says(shared: Bridge) -> None:
+    with shared.client(**{"MCP-Protocol-Version": "2026-07-28"}) as http:
+        answer = http.post(shared.url, json=HELLO)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, -32022)
     assert "2025-11-25" in answer.json()["error"]["data"]["supported"]

@@ -15,19 +15,19 @@ def _none_left(pids: set[int]) -> None:
     until(lambda: not any(map(alive, pids)), f"of {pids} some live")
 
 
-def _with_family(running: Bridge, mcp: Mcp) -> set[int]:
+def _with_family(mcp: Mcp) -> set[int]:
     """All pids of one session: keeper, server, its child, and its grandchild in a process session of its own."""
     family = set(mcp.call("family"))
     assert len(family) == 2
-    everybody = tree(running.process.pid)
+    keeper = mcp.call("echo")["keeper"]
+    everybody = {keeper} | tree(keeper)
     assert family <= everybody
     return everybody
 
 
-def test_delete_ends_the_server_and_all_that_it_started(opponent: Start) -> None:
-    running = opponent()
-    with session(running) as mcp:
-        everybody = _with_family(running, mcp)
+def test_delete_ends_the_server_and_all_that_it_started(shared: Bridge) -> None:
+    with session(shared) as mcp:
+        everybody = _with_family(mcp)
         assert mcp.end().status_code == 204
         assert mcp.request("ping", {}).status_code == 404
         _none_left(everybody)
@@ -37,7 +37,7 @@ def test_delete_ends_the_server_and_all_that_it_started(opponent: Start) -> None
 def test_a_killed_bridge_leaves_no_process(opponent: Start, number: signal.Signals) -> None:
     running = opponent()
     with session(running) as mcp:
-        everybody = _with_family(running, mcp)
+        everybody = _with_family(mcp)
         running.process.send_signal(number)
         running.process.wait(20)
         _none_left(everybody)
@@ -46,7 +46,7 @@ def test_a_killed_bridge_leaves_no_process(opponent: Start, number: signal.Signa
 def test_a_server_that_exits_leaves_no_process_and_its_session_is_gone(opponent: Start) -> None:
     running = opponent()
     with session(running) as mcp:
-        everybody = _with_family(running, mcp)
+        everybody = _with_family(mcp)
         answer = mcp.request("tools/call", {"name": "leave", "arguments": {"code": 3}})
         assert answer.status_code == 200
         assert answer.json()["error"] == {"code": -32603, "message": "the server ended"}
@@ -55,15 +55,15 @@ def test_a_server_that_exits_leaves_no_process_and_its_session_is_gone(opponent:
         until(lambda: any(line.get("code") == 3 for line in running.logged()), "its exit code is not logged")
 
 
-def test_a_killed_keeper_takes_its_server_along(opponent: Start) -> None:
-    with session(opponent()) as mcp:
+def test_a_killed_keeper_takes_its_server_along(shared: Bridge) -> None:
+    with session(shared) as mcp:
         found = mcp.call("echo")
         os.kill(found["keeper"], signal.SIGKILL)
         _none_left({found["pid"]})
 
 
-def test_a_server_that_ignores_sigterm_is_killed(opponent: Start) -> None:
-    with session(opponent()) as mcp:
+def test_a_server_that_ignores_sigterm_is_killed(shared: Bridge) -> None:
+    with session(shared) as mcp:
         pid = mcp.call("stubborn")
         mcp.end()
         _none_left({pid})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -22,9 +23,8 @@ def _call(tool: str, token: Any = None, **arguments: Any) -> dict[str, Any]:
     return {"name": tool, "arguments": arguments} | ({} if token is None else {"_meta": {"progressToken": token}})
 
 
-def test_n1_equal_ids_and_tokens_of_concurrent_requests_are_never_crossed(opponent: Start) -> None:
-    running = opponent()
-    with session(running) as first, session(running) as second, ThreadPoolExecutor(8) as pool:
+def test_n1_equal_ids_and_tokens_of_concurrent_requests_are_never_crossed(shared: Bridge) -> None:
+    with session(shared) as first, session(shared) as second, ThreadPoolExecutor(8) as pool:
 
         def one(number: int) -> bool:
             mcp = (first, second)[number % 2]
@@ -41,21 +41,21 @@ def test_n1_equal_ids_and_tokens_of_concurrent_requests_are_never_crossed(oppone
         assert all(pool.map(one, range(120)))
 
 
-def test_a_server_never_learns_the_clients_ids_and_tokens(opponent: Start) -> None:
-    with session(opponent()) as mcp:
+def test_a_server_never_learns_the_clients_ids_and_tokens(shared: Bridge) -> None:
+    with session(shared) as mcp:
         answer = mcp.request("tools/call", _call("progress", "secret token", count=0), "secret id")
         assert isinstance(said(answer)["token"], int)
         assert answer.json()["id"] == "secret id"
 
 
-def test_n11_params_reach_the_server_as_they_were_sent(opponent: Start) -> None:
+def test_n11_params_reach_the_server_as_they_were_sent(shared: Bridge) -> None:
     value = {"ü": ["\u2028\n\r\x00\x7f", 1, 1.5, -0.1, 9007199254740991, None, True, {}], "deep": [[[[]]]]}
-    with session(opponent()) as mcp:
+    with session(shared) as mcp:
         assert mcp.call("echo", value=value)["arguments"] == {"value": value}
 
 
-def test_an_answer_is_json_alone_and_a_stream_behind_notifications(opponent: Start) -> None:
-    with session(opponent()) as mcp:
+def test_an_answer_is_json_alone_and_a_stream_behind_notifications(shared: Bridge) -> None:
+    with session(shared) as mcp:
         alone = mcp.request("tools/call", _call("progress", 5, count=0))
         assert alone.headers["content-type"] == "application/json"
         stream = mcp.request("tools/call", _call("progress", 5, count=3))
@@ -71,17 +71,16 @@ def test_an_answer_is_json_alone_and_a_stream_behind_notifications(opponent: Sta
         assert only_json.headers["content-type"] == "application/json"
 
 
-def test_progress_that_nobody_asked_for_goes_nowhere(opponent: Start) -> None:
-    with session(opponent()) as mcp:
+def test_progress_that_nobody_asked_for_goes_nowhere(shared: Bridge) -> None:
+    with session(shared) as mcp:
         assert mcp.request("tools/call", _call("progress", count=5)).headers["content-type"] == "application/json"
 
 
-def test_other_notifications_go_to_the_listening_stream_of_this_session_alone(opponent: Start) -> None:
-    running = opponent()
-    with running.client() as http, session(running) as mcp, session(running) as other:
-        assert http.get(running.url, headers=mcp.headers | {"Accept": "application/json"}).status_code == 406
-        with http.stream("GET", running.url, headers=mcp.headers) as stream:
-            assert http.get(running.url, headers=mcp.headers).status_code == 409
+def test_other_notifications_go_to_the_listening_stream_of_this_session_alone(shared: Bridge) -> None:
+    with shared.client() as http, session(shared) as mcp, session(shared) as other:
+        assert http.get(shared.url, headers=mcp.headers | {"Accept": "application/json"}).status_code == 406
+        with http.stream("GET", shared.url, headers=mcp.headers) as stream:
+            assert http.get(shared.url, headers=mcp.headers).status_code == 409
             other.call("log", data="of the other")
             mcp.call("log", data="of this one")
             lines = (
@@ -92,16 +91,16 @@ def test_other_notifications_go_to_the_listening_stream_of_this_session_alone(op
             assert list(lines) == []  # the stream ends with its session
 
 
-def test_what_a_server_asks_of_its_client_is_refused_at_once(opponent: Start) -> None:
-    with session(opponent(), capabilities={"sampling": {}, "roots": {}, "elicitation": {}}) as mcp:
+def test_what_a_server_asks_of_its_client_is_refused_at_once(shared: Bridge) -> None:
+    with session(shared, capabilities={"sampling": {}, "roots": {}, "elicitation": {}}) as mcp:
         for method in ("sampling/createMessage", "roots/list", "elicitation/create", "x"):
             assert mcp.call("ask", method=method)["error"]["code"] == -32601
         assert mcp.call("ask", method="ping")["result"] == {}
         assert mcp.call("messages")[0]["params"]["capabilities"] == {}
 
 
-def test_a_client_that_leaves_is_a_cancellation_of_its_request_alone(opponent: Start) -> None:
-    with session(opponent()) as mcp:
+def test_a_client_that_leaves_is_a_cancellation_of_its_request_alone(shared: Bridge) -> None:
+    with session(shared) as mcp:
         with pytest.raises(httpx2.ReadTimeout):
             mcp.http.post(
                 mcp.url,
@@ -112,10 +111,9 @@ def test_a_client_that_leaves_is_a_cancellation_of_its_request_alone(opponent: S
         until(lambda: _cancelled(mcp) == [2], "the server isn't told")
 
 
-def test_a_cancellation_names_the_request_by_the_number_the_server_knows(opponent: Start) -> None:
-    running = opponent()
-    with session(running) as mcp, running.client() as http, ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(Mcp(http, running.url, mcp.headers).request, "tools/call", _call("never"), "mine")
+def test_a_cancellation_names_the_request_by_the_number_the_server_knows(shared: Bridge) -> None:
+    with session(shared) as mcp, shared.client() as http, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(Mcp(http, shared.url, mcp.headers).request, "tools/call", _call("never"), "mine")
 
         def cancel(number: Any) -> None:
             told = {
@@ -142,51 +140,53 @@ def _cancelled(mcp: Mcp) -> list[Any]:
     return [told["params"]["requestId"] for told in mcp.call("messages") if told["method"] == "notifications/cancelled"]
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "no json", "[]", "{}", "null", '{"jsonrpc":"2.0","id":2}', '{"jsonrpc":"2.0","id":2,"result":1,"error":{}}', '{"jsonrpc":"2.0","method":7}',
-     '{"jsonrpc":"2.0","method":"x","params":[]}', '{"id":2,"result":{}}', '{"jsonrpc":"2.0","id":2,"result":{"x":NaN}}', '{"jsonrpc":"2.0","id":2,"id":2,"result":{}}', "[" * 5000],
+GARBAGE = (
+    "", "no json", "[]", "{}", "null", '{"jsonrpc":"2.0","id":2}', '{"jsonrpc":"2.0","id":2,"result":1,"error":{}}',
+    '{"jsonrpc":"2.0","method":7}', '{"jsonrpc":"2.0","method":"x","params":[]}', '{"id":2,"result":{}}',
+    '{"jsonrpc":"2.0","id":2,"result":{"x":NaN}}', '{"jsonrpc":"2.0","id":2,"id":2,"result":{}}', "[" * 5000,
 )  # fmt: skip
-def test_a_garbage_line_is_logged_without_its_text_and_ignored(opponent: Start, text: str) -> None:
+
+
+def test_a_garbage_line_is_logged_without_its_text_and_ignored(opponent: Start) -> None:
     running = opponent()
     with session(running) as mcp:
-        assert mcp.call("raw", text=text) == "said"
-        assert mcp.call("raw", text=text, times=2) == "said"
-    assert [line["so_far"] for line in running.logged() if line["event"] == "line of the server ignored"] == [1, 2, 3]
+        for text in GARBAGE:
+            assert mcp.call("raw", text=text) == "said"
+    ignored = [line for line in running.logged() if line["event"] == "line of the server ignored"]
+    assert [line["so_far"] for line in ignored] == list(range(1, len(GARBAGE) + 1))
+    assert "no json" not in running.log.read_text()
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        '{"jsonrpc":"2.0","id":%s,"result":{"forged":true}}' % number
+        f'{{"jsonrpc":"2.0","id":{number},"result":{{"forged":true}}}}'
         for number in ('"2"', "99", "true", "2.0", "null", "-1", '"of the server"')
     ],
 )
-def test_an_answer_to_what_was_not_asked_reaches_nobody(opponent: Start, text: str) -> None:
-    with session(opponent()) as mcp:
+def test_an_answer_to_what_was_not_asked_reaches_nobody(shared: Bridge, text: str) -> None:
+    with session(shared) as mcp:
         assert mcp.call("raw", text=text) == "said"
 
 
-def test_a_server_that_says_only_garbage_loses_its_session_and_no_other_is_touched(opponent: Start) -> None:
-    running = opponent()
-    with session(running) as good, session(running) as bad:
+def test_a_server_that_says_only_garbage_loses_its_session_and_no_other_is_touched(shared: Bridge) -> None:
+    with session(shared) as good, session(shared) as bad:
         answer = bad.request("tools/call", _call("raw", text="garbage", times=100_000))
         assert answer.json()["error"]["code"] == -32603
         assert bad.request("ping", {}).status_code == 404
         assert good.call("echo", value=1)["arguments"] == {"value": 1}
 
 
-def test_a_long_answer_passes_and_one_over_the_cap_ends_the_session(opponent: Start) -> None:
-    with session(opponent()) as mcp:
+def test_a_long_answer_passes_and_one_over_the_cap_ends_the_session(shared: Bridge) -> None:
+    with session(shared) as mcp:
         size = (4 << 20) - 1000
         assert len(mcp.request("tools/call", _call("wide", size=size)).json()["result"]["x"]) == size
         assert mcp.request("tools/call", _call("wide", size=size + 1000)).json()["error"]["code"] == -32603
         assert mcp.request("ping", {}).status_code == 404
 
 
-def test_n23_a_flood_of_one_server_stops_no_other_session(opponent: Start) -> None:
-    running = opponent()
-    with session(running) as good, session(running) as bad:
+def test_n23_a_flood_of_one_server_stops_no_other_session(shared: Bridge) -> None:
+    with session(shared) as good, session(shared) as bad:
         with pytest.raises(httpx2.ReadTimeout):
             bad.http.post(
                 bad.url,
@@ -207,12 +207,11 @@ def test_n25_what_a_slow_client_does_not_read_is_bounded(opponent: Start) -> Non
     assert _resident_mib(running) < 200
 
 
-def test_requests_of_one_session_are_bounded(opponent: Start) -> None:
-    running = opponent()
-    with session(running) as mcp, ThreadPoolExecutor(40) as pool:
+def test_requests_of_one_session_are_bounded(shared: Bridge) -> None:
+    with session(shared) as mcp, ThreadPoolExecutor(40) as pool:
         limits = httpx2.Limits(max_connections=50)
         with httpx2.Client(headers=dict(mcp.http.headers), limits=limits, timeout=20) as http:
-            many = Mcp(http, running.url, mcp.headers)
+            many = Mcp(http, shared.url, mcp.headers)
             waiting = [pool.submit(many.request, "tools/call", _call("never"), number) for number in range(33)]
             until(lambda: any(asked.done() for asked in waiting), "none was refused")
             refused = next(asked for asked in waiting if asked.done()).result()
@@ -221,9 +220,8 @@ def test_requests_of_one_session_are_bounded(opponent: Start) -> None:
             assert sorted({asked.result().status_code for asked in waiting}) == [200, 429]
 
 
-def test_a_server_that_does_not_read_holds_up_nobody(opponent: Start) -> None:
-    running = opponent()
-    with session(running) as good, session(running) as deaf:
+def test_a_server_that_does_not_read_holds_up_nobody(shared: Bridge) -> None:
+    with session(shared) as good, session(shared) as deaf:
         deaf.call("stubborn")
         wide = {"jsonrpc": "2.0", "method": "notifications/x", "params": {"x": "x" * 1_000_000}}
         until(lambda: deaf.post(wide).status_code == 503, "it takes whatever is sent")
@@ -234,7 +232,7 @@ def test_what_a_server_says_on_stderr_is_logged_plain_and_bounded(opponent: Star
     running = opponent()
     with session(running) as mcp:
         mcp.call("murmur", text="\x1b[2J\x1b]0;owned\x07\rforged\x00\u202e Authorization: Bearer abcdefghijklmnop\n")
-        mcp.call("murmur", text="x" * 5_000_000)
+        mcp.call("murmur", text="x" * 1_000_000)
         mcp.call("murmur", text="\nline", times=10_000)
     log = running.log.read_bytes()
     assert not set(log) & (set(range(32)) - {10})
@@ -262,5 +260,6 @@ def test_a_program_that_does_not_answer_initialize_gets_no_session(opponent: Sta
 
 
 def _resident_mib(running: Bridge) -> float:
-    status = dict(line.split(":", 1) for line in open(f"/proc/{running.process.pid}/status"))
+    lines = Path(f"/proc/{running.process.pid}/status").read_text().splitlines()
+    status = dict(line.split(":", 1) for line in lines)
     return int(status["VmHWM"].split()[0]) / 1024

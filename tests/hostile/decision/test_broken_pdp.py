@@ -17,7 +17,7 @@ from sallyport.pep import refusal
 from sallyport.pep.decision import Decider, Denied, Mismatch, PdpClient, Permit, Permitted, Seen
 from sallyport.pep.model import Era
 from sallyport.pep.refusal import Reason
-from tests.support.calls import ALICE, ALICE_ID, NoResolvers, checked
+from tests.support.calls import ALICE, ALICE_ID, NoResolvers, checked, fulfils_none
 from tests.support.gate import body, gate
 from tests.support.lying_pdp import Lie, LyingPdp, listening
 
@@ -45,7 +45,7 @@ async def line(tmp_path: Path) -> AsyncIterator[tuple[LyingPdp, Decider]]:
     pdp = LyingPdp(HopKey.from_file(path))
     async with listening(pdp) as address:
         client = PdpClient(address, HopKeyFile(path))
-        yield pdp, Decider(client, NoResolvers(), frozenset())
+        yield pdp, Decider(client, NoResolvers(), fulfils_none)
         await client.close()
 
 
@@ -129,11 +129,11 @@ async def test_a_pdp_that_cannot_record_is_unavailable_and_not_a_policy(
     params = {"name": "read_file", "arguments": {"path": "alice/notes.txt"}} if method == "tools/call" else {}
     async with gate(tmp_path / "laptop", without=("business_hours.cedar",)) as opened:
         request = opened.request(method, params)
-        assert "result" in body(await opened.pipeline.handle(request))
+        assert "result" in body(await opened.handle(request))
         record.full = True
-        refused = body(await opened.pipeline.handle(request))
+        refused = body(await opened.handle(request))
         record.full = False
-        assert "result" in body(await opened.pipeline.handle(request))
+        assert "result" in body(await opened.handle(request))
         (denied,) = (one for one in opened.records() if one["kind"] == "refusal")
     assert (refused["error"]["code"], refused["error"]["message"]) == (-32603, "authorization unavailable")
     assert (denied["reason"], denied["errors"]) == ("no_decision", ["ERROR_CODE_INTERNAL"])

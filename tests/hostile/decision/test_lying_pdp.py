@@ -16,7 +16,7 @@ from sallyport.contract.seal import HopKey, HopKeyFile
 from sallyport.pep.decision import Decider, Denied, Mismatch, NoDecision, PdpClient, Permit, Seen
 from sallyport.pep.model import CheckedCall, Identity, Resolved, ResourceRef, Unresolved
 from sallyport.pep.refusal import Reason
-from tests.support.calls import ALICE, ALICE_ID, NoResolvers, checked
+from tests.support.calls import ALICE, ALICE_ID, NoResolvers, checked, fulfils_none
 from tests.support.fake_server import fake_server
 from tests.support.lying_pdp import Lie, LyingPdp, listening, tell_the_truth
 
@@ -37,7 +37,7 @@ async def opponent(key_file: Path) -> AsyncIterator[tuple[LyingPdp, Decider]]:
     pdp = LyingPdp(HopKey.from_file(key_file))
     async with listening(pdp) as address:
         client = PdpClient(address, HopKeyFile(key_file))
-        yield pdp, Decider(client, NoResolvers(), frozenset())
+        yield pdp, Decider(client, NoResolvers(), fulfils_none)
         await client.close()
 
 
@@ -172,7 +172,7 @@ async def test_an_impostor_without_the_key_is_no_pdp(key_file: Path) -> None:
     impostor = LyingPdp(HopKey.generate(), CATALOG)
     async with listening(impostor) as address:
         client = PdpClient(address, HopKeyFile(key_file))
-        denied = await ask(Decider(client, NoResolvers(), frozenset()))
+        denied = await ask(Decider(client, NoResolvers(), fulfils_none))
         await client.close()
     assert isinstance(denied, Denied)
     assert denied.refusal.reason is Reason.NO_DECISION
@@ -234,7 +234,7 @@ async def test_what_a_resolver_opened_is_closed_when_the_call_is_denied(key_file
     opening = Opening()
     async with listening(pdp) as address:
         client = PdpClient(address, HopKeyFile(key_file))
-        decider = Decider(client, opening, frozenset())
+        decider = Decider(client, opening, fulfils_none)
         pdp.lie = changed(lambda answer: setattr(answer.results[0], "effect", pb.EFFECT_DENY))
         assert isinstance(await ask(decider), Denied)
         pdp.lie = garbage
@@ -258,7 +258,7 @@ async def test_n5_without_a_hop_key_nothing_is_asked(tmp_path: Path) -> None:
     pdp = LyingPdp(HopKey.generate())
     async with listening(pdp) as address:
         client = PdpClient(address, HopKeyFile(tmp_path / "missing"))
-        denied = await ask(Decider(client, NoResolvers(), frozenset()))
+        denied = await ask(Decider(client, NoResolvers(), fulfils_none))
         await client.close()
     assert isinstance(denied, Denied)
     assert not pdp.asked
@@ -293,7 +293,7 @@ async def test_a_broken_line_is_a_refusal_within_the_deadline(peer: Peer, key_fi
     async with fake_server(serve) as port:
         client = PdpClient(f"127.0.0.1:{port}", HopKeyFile(key_file))
         started = time.monotonic()
-        denied = await ask(Decider(client, NoResolvers(), frozenset()))
+        denied = await ask(Decider(client, NoResolvers(), fulfils_none))
         assert time.monotonic() - started < DEADLINE * 1.2 + 0.1
         await client.close()
     assert served
@@ -306,7 +306,7 @@ async def test_calls_work_within_a_second_of_the_pdps_return(key_file: Path) -> 
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     client = PdpClient(address, HopKeyFile(key_file))
-    decider = Decider(client, NoResolvers(), frozenset())
+    decider = Decider(client, NoResolvers(), fulfils_none)
     for _ in range(30):  # long enough away for gRPC's own back-off to have grown
         assert isinstance(await ask(decider), Denied)
     HopKey.generate().write(key_file)  # a PDP that starts anew writes a new key

@@ -35,23 +35,23 @@ def is_done(answer: Answer) -> bool:
 
 
 def reserved(opened: Gate) -> int:
-    return sum(opened.rooms.decider._counts._reserved.values())
+    return sum(opened.hands.decider._counts._reserved.values())
 
 
 async def test_forty_calls_at_once_with_one_token_pass_a_limit_of_five_no_more_than_five_times(tmp_path: Path) -> None:
     async with gate(tmp_path / "laptop", without=CLOCK, policies={"five_calls.cedar": POLICY}) as limited:
         request = limited.call("read_file", OWN)
-        done = sum(map(is_done, await asyncio.gather(*(limited.pipeline.handle(request) for _ in range(AT_ONCE)))))
+        done = sum(map(is_done, await asyncio.gather(*(limited.handle(request) for _ in range(AT_ONCE)))))
         assert 1 <= done <= LIMIT
         assert reserved(limited) == 0
-        one_by_one = [is_done(await limited.pipeline.handle(request)) for _ in range(LIMIT + 2)]
+        one_by_one = [is_done(await limited.handle(request)) for _ in range(LIMIT + 2)]
     assert one_by_one == [number < LIMIT - done for number in range(LIMIT + 2)], "the refused ones cost nothing"
 
 
 async def test_calls_that_are_hung_up_on_at_any_moment_leave_nothing_reserved(opened: Gate) -> None:
     request = opened.call("read_file", OWN)
     for turns in range(AT_ONCE):
-        calls = [asyncio.create_task(opened.pipeline.handle(request)) for _ in range(3)]
+        calls = [asyncio.create_task(opened.handle(request)) for _ in range(3)]
         for _ in range(turns):
             await asyncio.sleep(0)
         for call in calls:
@@ -66,7 +66,7 @@ async def test_whatever_is_thrown_at_whatever_await_leaves_nothing_reserved(
 ) -> None:
     points = 0
     while True:
-        work = Injected(opened.pipeline.handle(opened.call("read_file", OWN)), points, error())
+        work = Injected(opened.handle(opened.call("read_file", OWN)), points, error())
         try:
             await work
         except KeyboardInterrupt:

@@ -70,10 +70,10 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gate
 
 
 def counting(opened: Gate) -> tuple[Gate, Counting]:
-    effects = opened.rooms.effects
+    effects = opened.hands.effects
     counter = Counting(effects._tools)
     counted = Effects(counter, effects._recorder, effects._metrics)  # type: ignore[arg-type]
-    return opened.with_rooms(effects=counted), counter
+    return opened.with_hands(effects=counted), counter
 
 
 def effect_told(answer: Answer) -> str:
@@ -87,7 +87,7 @@ def effect_told(answer: Answer) -> str:
 @pytest.mark.parametrize("tool", CALLS)
 async def test_an_undisturbed_call_is_done_once(tool: str, opened: Gate) -> None:
     counted, counter = counting(opened)
-    answer = await counted.pipeline.handle(counted.call(tool, CALLS[tool]))
+    answer = await counted.handle(counted.call(tool, CALLS[tool]))
     assert effect_told(answer) == "done", answer.body
     assert counter.effects == 1
 
@@ -102,7 +102,7 @@ async def test_n6_an_exception_at_any_await_is_a_refusal_or_the_truth(
     unknown: list[str] = []
     for point in range(MOST_POINTS):
         before = counter.effects
-        work = Injected(counted.pipeline.handle(counted.call(tool, CALLS[tool])), point, error("injected"))
+        work = Injected(counted.handle(counted.call(tool, CALLS[tool])), point, error("injected"))
         try:
             answer = await work
             claimed = effect_told(answer)
@@ -132,7 +132,7 @@ async def test_n6_an_exception_at_any_await_is_a_refusal_or_the_truth(
 async def test_n27_every_intent_has_one_outcome_whatever_was_thrown(opened: Gate) -> None:
     counted, _ = counting(opened)
     for point in range(MOST_POINTS):
-        work = Injected(counted.pipeline.handle(counted.call("write_file", CALLS["write_file"])), point, ValueError())
+        work = Injected(counted.handle(counted.call("write_file", CALLS["write_file"])), point, ValueError())
         await work
         if not work.hit:
             break

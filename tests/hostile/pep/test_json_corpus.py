@@ -27,7 +27,7 @@ def documents(prefix: str) -> list[bytes]:
 
 async def statuses(opened: Gate, bodies: list[bytes]) -> list[int]:
     request = opened.call("read_file", {"path": "alice/notes.txt"})
-    return [(await opened.pipeline.handle(replace(request, body=one))).status for one in bodies]
+    return [(await opened.handle(replace(request, body=one))).status for one in bodies]
 
 
 def as_argument(opened: Gate, document: bytes) -> bytes:
@@ -64,5 +64,5 @@ async def test_n14_what_is_json_is_never_a_5xx(opened: Gate) -> None:
 
 
 async def test_a_number_at_the_edge_reaches_the_tool_as_it_was_judged_or_not_at_all(opened: Gate) -> None:
-    answer = await opened.pipeline.handle(opened.call("database_query", {"table": "orders", "limit": 1.0}))
+    answer = await opened.handle(opened.call("database_query", {"table": "orders", "limit": 1.0}))
     assert len(body(answer)["result"]["structuredContent"]["rows"]) == 1

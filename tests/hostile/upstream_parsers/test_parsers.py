@@ -2,42 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sallyport.runtime import strict_json
 from tests.hostile.upstream_parsers import bodies, parsers
-from tests.hostile.upstream_parsers.capturing import Captured, captured
+from tests.hostile.upstream_parsers.capturing import Gate, gate
 
 pytestmark = pytest.mark.skipif(not bodies.CORPUS.is_dir(), reason=f"no JSON corpus at {bodies.CORPUS}")
 
 
 @pytest.fixture(scope="module")
-def sent() -> list[Captured]:
-    found = [one for body in bodies.divisive() if (one := captured(body)) is not None]
+async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gate]:
+    async with gate(tmp_path_factory.mktemp("parsers") / "laptop") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+async def received(opened: Gate) -> list[bytes]:
+    """What got through of everything divisive."""
+    found = await opened.captured(bodies.divisive())
     assert len(found) > 120, "too few requests get through for this to say anything"
     return found
 
 
-def judged(sent: list[Captured]) -> list[str]:
-    return [parsers.expected("tools/call", bodies.TOOL, strict_json.parse(one.judged)) for one in sent]
+def ours(received: list[bytes]) -> list[str]:
+    messages: list[Any] = [strict_json.parse(body) for body in received]
+    return [parsers.expected(one["method"], one["params"]["name"], one["params"]["arguments"]) for one in messages]
 
 
-def test_n11_node_reads_what_was_judged(sent: list[Captured]) -> None:
-    assert parsers.node(one.received for one in sent) == judged(sent)
+async def test_n11_what_the_upstream_received_is_what_the_pdp_judged(opened: Gate, received: list[bytes]) -> None:
+    assert [opened.hashed(body) for body in received] == opened.judged()
 
 
-def test_n11_go_reads_what_was_judged(sent: list[Captured], tmp_path: Path) -> None:
-    assert parsers.go((one.received for one in sent), tmp_path) == judged(sent)
+async def test_n11_node_reads_the_same(received: list[bytes]) -> None:
+    assert parsers.node(received) == ours(received)
 
 
-def test_n11_the_judged_bytes_stand_in_what_is_sent(sent: list[Captured]) -> None:
-    assert all(b'"arguments":' + one.judged in one.received for one in sent)
+async def test_n11_go_reads_the_same(received: list[bytes], tmp_path: Path) -> None:
+    assert parsers.go(received, tmp_path) == ours(received)
 
 
-def test_n12_no_variant_of_a_protocol_key_reaches_an_upstream() -> None:
-    assert [body for body in bodies.folded() if captured(body) is not None] == []
+async def test_n12_no_variant_of_a_protocol_key_reaches_an_upstream(opened: Gate) -> None:
+    assert await opened.captured(bodies.folded()) == []
 
 
 def test_n12_the_parsers_do_read_such_variants_differently(tmp_path: Path) -> None:

@@ -114,6 +114,10 @@ def test_a_policy_in_another_form_has_not_changed(new: Path) -> None:
 UPSTREAM = """
 upstreams:
   crm: {url: "https://crm.example/mcp"}
+prompts: [{name: greet, upstream: crm}]
+resources: [{uri: a:b, upstream: crm}]
+servers:
+  sales: {}
 """
 
 
@@ -121,7 +125,10 @@ upstreams:
     ("file", "old", "new_text", "told"),
     [
         ("catalog.yaml", "https://crm.example/mcp", "https://other.example/mcp", "upstreams changed: crm"),
-        ("catalog.yaml", "  crm: {", "  cra: {", "upstreams added: cra"),
+        ("catalog.yaml", "  crm: {", "  cra: {url: 'https://a.example/'}\n  crm: {", "upstreams added: cra"),
+        ("catalog.yaml", "{name: greet, ", "{name: greet, title: x, ", "prompts changed: greet"),
+        ("catalog.yaml", "{uri: a:b, ", "{prefix: a:b, ", "resources of upstreams changed: a:b"),
+        ("catalog.yaml", "  sales: {}", "  sale: {}", "named sets added: sale"),
         ("catalog.yaml", "default: true", "default: false", "tools changed: write_file"),
         ("roles.yaml", '"prompts:list"]', "]", "roles changed: readonly"),
         ("roles.yaml", '["tools:list"]', '["tools:list", "tools:list"]', "roles.yaml: changed"),

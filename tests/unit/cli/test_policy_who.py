@@ -221,6 +221,31 @@ def test_whoever_is_told_never_is_denied_and_whoever_is_permitted_appears(mine: 
         assert [row.answer for row in matching] == ["permit" if verdict.effect is Effect.PERMIT else "never"]
 
 
+OFFERED = """
+upstreams: {crm: {url: https://crm.example/mcp}}
+prompts: [{name: greet, upstream: crm}, {name: theirs, upstream: crm, orgs: [globex]}]
+resources: [{prefix: "crm://", upstream: crm}]
+"""
+
+
+def test_a_method_is_answered_for_each_that_the_catalog_lists(tmp_path: Path) -> None:
+    copy = tmp_path / "policies"
+    shutil.copytree(POLICIES, copy)
+    (copy / "catalog.yaml").write_text((copy / "catalog.yaml").read_text() + OFFERED)
+    rows = _rows("prompts/get", "Prompt::greet", directory=copy)
+    gets = [row for row, why in rows if why == "role:permit:prompts/get"]
+    assert gets
+    assert all("developer, senior-developer, admin" in row for row in gets)
+    assert any("guest, readonly, user" in row and why == "role:gate:prompts/get" for row, why in rows)
+    assert {"Prompt::greet", "Prompt::theirs"} <= set(
+        here("policy", "who-can", "prompts/get", "--dir", copy).stdout.splitlines()
+    )
+    assert "McpResource::crm://*" in here("policy", "who-can", "resources/read", "--dir", copy).stdout.splitlines()
+    assert any(
+        "acme" in row and why == "ORG_ISOLATION" for row, why in _rows("prompts/get", "Prompt::theirs", directory=copy)
+    )
+
+
 def test_roles_are_put_together_only_where_that_makes_a_difference() -> None:
     roles = read(mounted_dir.read(POLICIES)).roles
     gate, guest = frozenset({"user", "developer"}), frozenset({"guest"})

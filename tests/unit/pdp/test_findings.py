@@ -221,6 +221,24 @@ def test_a_tool_that_no_role_may_call_and_the_permits_for_it_are_found() -> None
     }
 
 
+OFFERED = (
+    b"upstreams: {crm: {url: https://crm.example/mcp}}\nprompts: [{name: greet, upstream: crm}]\n"
+    b"resources: [{prefix: 'crm://', upstream: crm}]\n"
+)
+
+
+def test_what_upstreams_offer_and_nobody_can_ever_have_is_found() -> None:
+    offered = {**SHIPPED, "catalog.yaml": SHIPPED["catalog.yaml"] + OFFERED}
+    assert _found(Contents(offered, "0" * 64)) == []
+    closed = SHIPPED["roles.yaml"].replace(b', "prompts:get"', b"").replace(b'"prompts:*", ', b"")
+    wall = b'@id("wall") forbid (principal, action == Action::"resources/read", resource is McpResource);'
+    found = _found(Contents({**offered, "roles.yaml": closed, "wall.cedar": wall}, "0" * 64))
+    assert [(one.rule, one.subject) for one in found] == [("unreadable", "prompts"), ("unreadable", "resources")]
+    assert ("role:gate:prompts/get" in found[0].message, "prompts:get" in found[0].mend) == (True, True)
+    assert "wall" in found[1].message
+    assert all(one.file == "catalog.yaml" and one.line > 1 for one in found)
+
+
 def test_policies_that_every_request_must_look_at_are_counted_and_found_when_they_are_many() -> None:
     many = "".join(
         f'@id("m{number}") forbid (principal, {READ}, resource) unless {{ resource.owner != "u{number}" }};\n'
@@ -235,7 +253,7 @@ def test_policies_that_every_request_must_look_at_are_counted_and_found_when_the
 
 
 def test_every_rule_is_tried_here() -> None:
-    tried = {rule for rule, *_ in POLICIES} | {rule for rule, *_ in FILES} | {"unbounded"}
+    tried = {rule for rule, *_ in POLICIES} | {rule for rule, *_ in FILES} | {"unbounded", "unreadable"}
     assert tried == set(RULES)
 
 

@@ -53,7 +53,9 @@ def test_p6_every_policy_whose_scope_matches_is_in_the_slice() -> None:
         prepared = prepare(held, who, query, sample.NOON)
         picked = chosen(held.room.slices, prepared.keys)
         types = frozenset({query.resource_type})
-        wide = {rule.id for found in held.room.slices.whatever_the_resource(prepared.keys, types) for rule in found}
+        alone = prepared.rules.action.alone
+        both = held.room.slices.whatever_the_resource(prepared.keys, types, alone)
+        wide = {rule.id for found in both for rule in found}
         assert picked <= wide
         assert len(picked) < len(held.policies) / 2
         for policy, compiled in zip(held.policies, bare, strict=True):
@@ -70,6 +72,14 @@ def test_a_policy_under_several_keys_of_a_request_counts_once() -> None:
     assert [[rule.id for rule in part.rules] for part in of.parts(keys())] == [["r0", "r1"]]
     wide, narrow = of.whatever_the_resource(keys(), frozenset({"Thing"}))
     assert ({rule.id for rule in wide}, narrow) == ({"r0", "r1"}, [])
+
+
+def test_a_policy_on_one_resource_counts_for_all_only_where_there_is_no_other() -> None:
+    of = index('principal, action, resource == Thing::"t0"', "principal, action, resource is Thing")
+    types = frozenset({"Thing"})
+    for alone, expected in (({}, (["r1"], ["r0"])), ({"Thing": "t0"}, (["r0", "r1"], []))):
+        wide, narrow = of.whatever_the_resource(keys(), types, alone)
+        assert (sorted(rule.id for rule in wide), [rule.id for rule in narrow]) == expected
 
 
 def test_what_many_share_and_what_is_ones_own_are_compiled_apart() -> None:

@@ -151,12 +151,14 @@ ACTIONS = [
     'action in Action::"group:read_only"',
     'action in [Action::"status", Action::"group:write"]',
     'action == Action::"tools/list"',
+    'action in [Action::"tasks/get", Action::"prompts/get"]',
 ]
 RESOURCES = [
     "resource",
     "resource is File",
     "resource is Tool",
     'resource == Tool::"status"',
+    'resource == Prompt::"greet"',
     'resource == File::"alice/b"',
 ]
 CONDITIONS = [
@@ -195,7 +197,15 @@ TARGETS = [
     ("query", ("Table", "orders")),
     ("status", ("Tool", "status")),
     ("tools/list", ("Server", "sallyport")),
+    ("tasks/get", ("Tool", "status")),
+    ("tasks/get", ("Tool", "query")),
+    ("prompts/get", ("Prompt", "greet")),
+    ("prompts/get", ("Prompt", "draft")),
 ]
+SURFACES = {
+    "upstreams": {"far": {"url": "https://far.example/mcp"}},
+    "prompts": [{"name": name, "upstream": "far"} for name in ("greet", "draft")],
+}
 
 
 @cache
@@ -203,7 +213,7 @@ def accepted(effect: str, principal: str, action: str, resource: str, condition:
     """Cedar refuses a policy that no action can ever satisfy; those are left out."""
     text = f'@id("p") {effect} ({principal}, {action}, {resource}) {condition};'
     try:
-        snapshot(policies={"x.cedar": text}, tools=[*sample.TOOLS, BOTH])
+        snapshot(policies={"x.cedar": text}, tools=[*sample.TOOLS, BOTH], surfaces=SURFACES)
     except ConfigError:
         return False
     return True
@@ -213,7 +223,7 @@ def held_for(policies: list[tuple[str, str, str, str, str]]) -> Snapshot:
     usable = [parts for parts in policies if accepted(*parts)]
     texts = [f'@id("p{n}") {e} ({p}, {a}, {r}) {c};' for n, (e, p, a, r, c) in enumerate(usable)]
     ip = '@id("last") forbid (principal, action, resource) when { context.session has ip };'
-    return snapshot(policies={"x.cedar": "\n".join([*texts, ip])}, tools=[*sample.TOOLS, BOTH])
+    return snapshot(policies={"x.cedar": "\n".join([*texts, ip])}, tools=[*sample.TOOLS, BOTH], surfaces=SURFACES)
 
 
 def unsliced(

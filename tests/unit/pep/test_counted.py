@@ -64,20 +64,20 @@ class Breaking:
 
 
 def breaking(opened: Gate, error: BaseException | None) -> Gate:
-    effects = opened.rooms.effects
+    effects = opened.hands.effects
     broken = Breaking(effects._tools, error)
-    return opened.with_rooms(effects=Effects(broken, effects._recorder, effects._metrics))  # type: ignore[arg-type]
+    return opened.with_hands(effects=Effects(broken, effects._recorder, effects._metrics))  # type: ignore[arg-type]
 
 
 async def test_a_call_that_is_done_is_counted_once(opened: Gate) -> None:
     before = outcomes(opened)
-    await opened.pipeline.handle(opened.call("read_file", NOTES))
+    await opened.handle(opened.call("read_file", NOTES))
     assert added(opened, before) == {series("read_file", Outcome.DONE): 1}
 
 
 async def test_a_tool_that_fails_in_an_orderly_way_is_counted_as_failed(opened: Gate) -> None:
     before = outcomes(opened)
-    await opened.pipeline.handle(
+    await opened.handle(
         opened.call("write_file", {**CALLS["write_file"], "path": "alice/notes.txt", "overwrite": False})
     )
     assert added(opened, before) == {series("write_file", Outcome.FAILED): 1}
@@ -98,20 +98,20 @@ async def test_an_effect_that_breaks_is_counted_by_the_outcome_in_the_record(
 ) -> None:
     before = outcomes(opened)
     broken = breaking(opened, error)
-    await broken.pipeline.handle(broken.call(tool, CALLS[tool]))
+    await broken.handle(broken.call(tool, CALLS[tool]))
     assert added(opened, before) == {series(tool, outcome): 1}
 
 
 async def test_what_has_no_outcome_in_the_record_is_not_counted(opened: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     before = outcomes(opened)
-    await opened.pipeline.handle(opened.call("read_file", {"path": "bob/private.txt"}))
-    await opened.pipeline.handle(opened.request("tools/list"))
+    await opened.handle(opened.call("read_file", {"path": "bob/private.txt"}))
+    await opened.handle(opened.request("tools/list"))
 
     async def full(*_: object) -> None:
         raise AuditUnavailable("no space")
 
     monkeypatch.setattr(opened.rooms.recorder, "intent", full)
-    await opened.pipeline.handle(opened.call("read_file", NOTES))
+    await opened.handle(opened.call("read_file", NOTES))
     assert added(opened, before) == {}
 
 

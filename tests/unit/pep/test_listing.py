@@ -12,7 +12,7 @@ import pytest
 from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.contract.seal import HopKey, HopKeyFile
 from sallyport.pep.decision import Decider, PdpClient, Seen
-from tests.support.calls import ALICE, ALICE_ID, NoResolvers
+from tests.support.calls import ALICE, ALICE_ID, NoResolvers, fulfils_none
 from tests.support.gate import Gate, body, gate
 from tests.support.lying_pdp import LyingPdp, listening
 
@@ -40,7 +40,7 @@ def attempts(tool: str) -> Iterator[dict[str, Any]]:
 async def permitted(opened: Gate, tool: str, who: dict[str, Any]) -> bool:
     """Whether the PDP lets the tool begin with any of these arguments."""
     for arguments in attempts(tool):
-        answer = body(await opened.pipeline.handle(opened.call(tool, arguments, **who)))
+        answer = body(await opened.handle(opened.call(tool, arguments, **who)))
         if answer.get("error", {}).get("message") != "denied by policy":
             return True
     return False
@@ -53,13 +53,13 @@ async def test_n9_the_set_listed_is_the_set_callable(role: str, agent: str, open
         (opened.directory / f"files/{owner}/listing.txt").write_text("x")
     for user, org in PEOPLE:
         who: dict[str, Any] = {"user": user, "org": org, "agent": agent, "roles": (role,)}
-        answer = body(await opened.pipeline.handle(opened.request("tools/list", **who)))
+        answer = body(await opened.handle(opened.request("tools/list", **who)))
         listed = {tool["name"] for tool in answer.get("result", {"tools": []})["tools"]}
         callable_ = {tool for tool in TOOLS if await permitted(opened, tool, who)}
         assert callable_ <= listed, "what can be called is shown"
         # What is shown may still depend on arguments that aren't among these, never on the caller alone.
         for tool in set(TOOLS) - listed:
-            answer = body(await opened.pipeline.handle(opened.call(tool, {"path": 7}, **who)))
+            answer = body(await opened.handle(opened.call(tool, {"path": 7}, **who)))
             assert answer["error"]["message"] == "denied by policy", "what isn't shown tells nothing of itself"
 
 
@@ -88,7 +88,7 @@ async def test_n9_permit_and_conditional_are_shown_and_nothing_else_is(
     pdp.lie = say
     async with listening(pdp) as address:
         client = PdpClient(address, HopKeyFile(key))
-        decider = Decider(client, NoResolvers(), frozenset())
+        decider = Decider(client, NoResolvers(), fulfils_none)
         seen = await decider.visible(ALICE, ALICE_ID, ("a", "b", "c"), "c" * 64, time.monotonic() + 5)
         await client.close()
     assert isinstance(seen, Seen)
@@ -96,7 +96,7 @@ async def test_n9_permit_and_conditional_are_shown_and_nothing_else_is(
 
 
 async def test_the_pdp_is_told_how_often_somebody_called(opened: Gate) -> None:
-    counts = opened.rooms.decider._counts
+    counts = opened.hands.decider._counts
     who = ALICE_ID
     before = counts.of(who)
     assert before is not None
@@ -108,6 +108,6 @@ async def test_the_pdp_is_told_how_often_somebody_called(opened: Gate) -> None:
     ):
         count = counts.of(who)
         assert count is not None
-        await opened.pipeline.handle(opened.call(name, arguments))
+        await opened.handle(opened.call(name, arguments))
         assert counts.of(who) == count + more, (name, arguments)
     assert counts.of(who) == before + 2

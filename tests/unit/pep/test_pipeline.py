@@ -45,7 +45,7 @@ class Watched:
 
     def __init__(self, opened: Gate) -> None:
         self._opened = opened
-        self._tools = opened.rooms.effects._tools
+        self._tools = opened.hands.effects._tools
         self.before: list[dict[str, Any]] = []
 
     async def run(self, permit: Any, call: CheckedCall) -> ToolOutput:
@@ -59,12 +59,12 @@ class Watched:
 def watched(opened: Gate) -> tuple[Gate, Watched]:
     watch = Watched(opened)
     effects = Effects(watch, opened.rooms.recorder, opened.rooms.metrics)  # type: ignore[arg-type]
-    return opened.with_rooms(effects=effects), watch
+    return opened.with_hands(effects=effects), watch
 
 
 async def test_n27_the_intent_is_on_disk_before_the_tool_begins_and_the_outcome_after(opened: Gate) -> None:
     seen, watch = watched(opened)
-    answer = await seen.pipeline.handle(seen.call("read_file", READ))
+    answer = await seen.handle(seen.call("read_file", READ))
     assert [record["kind"] for record in watch.before] == ["intent"]
     await settled(opened)
     assert [(record["kind"], record.get("outcome")) for record in told(opened, answer)] == [
@@ -75,7 +75,7 @@ async def test_n27_the_intent_is_on_disk_before_the_tool_begins_and_the_outcome_
 
 async def test_n27_the_intent_is_bound_to_caller_request_and_revision(opened: Gate) -> None:
     answers = [
-        await opened.pipeline.handle(opened.call(name, arguments))
+        await opened.handle(opened.call(name, arguments))
         for name, arguments in (("read_file", READ), ("list_files", {"path": "alice"}), ("list_files", {}))
     ]
     intents = [told(opened, answer)[0] for answer in answers]
@@ -89,9 +89,9 @@ async def test_n27_the_intent_is_bound_to_caller_request_and_revision(opened: Ga
 async def test_n27_equal_arguments_for_another_tool_are_another_request(opened: Gate) -> None:
     (opened.directory / "files/alice/short-lived.txt").write_text("x")
     same = {"path": "alice/short-lived.txt"}
-    read = told(opened, await opened.pipeline.handle(opened.call("read_file", same)))[0]
-    again = told(opened, await opened.pipeline.handle(opened.call("read_file", same)))[0]
-    deleted = told(opened, await opened.pipeline.handle(opened.call("delete_file", same)))[0]
+    read = told(opened, await opened.handle(opened.call("read_file", same)))[0]
+    again = told(opened, await opened.handle(opened.call("read_file", same)))[0]
+    deleted = told(opened, await opened.handle(opened.call("delete_file", same)))[0]
     assert read["request_hmac"] == again["request_hmac"] != deleted["request_hmac"]
     assert read["arguments"] == deleted["arguments"]
 
@@ -105,7 +105,7 @@ async def test_without_an_intent_there_is_neither_effect_nor_outcome(
         raise AuditUnavailable("no space")
 
     monkeypatch.setattr(opened.rooms.recorder, "intent", full)
-    answer = await seen.pipeline.handle(seen.call("read_file", READ))
+    answer = await seen.handle(seen.call("read_file", READ))
     assert body(answer)["error"]["message"] == "authorization unavailable"
     assert not watch.before
     await settled(opened)
@@ -119,7 +119,7 @@ async def test_a_denial_that_cannot_be_recorded_is_unavailability(
         raise AuditUnavailable("no space")
 
     monkeypatch.setattr(opened.rooms.recorder, "refusal", full)
-    answer = body(await opened.pipeline.handle(opened.call("read_file", BOBS)))
+    answer = body(await opened.handle(opened.call("read_file", BOBS)))
     assert (answer["error"]["code"], answer["error"]["message"]) == (-32603, "authorization unavailable")
 
 
@@ -133,7 +133,7 @@ async def test_a_refusal_that_never_reached_the_writer_is_counted_as_lost(
 
     monkeypatch.setattr(writer, "record", broken)
     monkeypatch.setattr(writer, "count_lost", lost.append)
-    answer = body(await opened.pipeline.handle(opened.call("read_file", BOBS)))
+    answer = body(await opened.handle(opened.call("read_file", BOBS)))
     assert answer["error"]["code"] == -32010
     assert lost == ["refusal:denied"]
 
@@ -141,7 +141,7 @@ async def test_a_refusal_that_never_reached_the_writer_is_counted_as_lost(
 @pytest.mark.parametrize("point", range(4))
 async def test_a_client_that_hangs_up_is_refused_once_and_nothing_is_called_lost(point: int, opened: Gate) -> None:
     before = len(opened.records())
-    work = Injected(opened.pipeline.handle(opened.call("read_file", BOBS)), point, asyncio.CancelledError())
+    work = Injected(opened.handle(opened.call("read_file", BOBS)), point, asyncio.CancelledError())
     await work
     await settled(opened)
     added = [record for record in opened.records()[before:] if record.get("reason") != "fence"]
@@ -165,7 +165,7 @@ async def test_a_hang_up_while_a_refusal_is_written_neither_doubles_it_nor_count
     monkeypatch.setattr(writer, "record", slow)
     monkeypatch.setattr(writer, "count_lost", lost.append)
     before = len(opened.records())
-    task = asyncio.create_task(opened.pipeline.handle(opened.call("read_file", BOBS)))
+    task = asyncio.create_task(opened.handle(opened.call("read_file", BOBS)))
     await queued.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -180,7 +180,7 @@ async def test_a_hang_up_while_a_refusal_is_written_neither_doubles_it_nor_count
 @pytest.mark.parametrize("error", [asyncio.CancelledError, ValueError, MemoryError])
 async def test_n6_a_broken_listing_leaves_no_intent_without_outcome(error: type[BaseException], opened: Gate) -> None:
     for point in range(20):
-        work = Injected(opened.pipeline.handle(opened.request("tools/list")), point, error())
+        work = Injected(opened.handle(opened.request("tools/list")), point, error())
         answer = body(await work)
         assert "error" in answer or not work.hit or answer["result"]["tools"]
         if not work.hit:
@@ -211,17 +211,17 @@ class Spying:
 
 async def test_n9_nothing_is_looked_up_for_whom_the_tool_is_hidden(opened: Gate) -> None:
     spy = Spying()
-    spied = opened.with_rooms(decider=Decider(opened.rooms.decider._client, spy, frozenset()))
-    await spied.pipeline.handle(spied.call("read_file", READ, roles=("guest",)))
+    spied = opened.with_hands(decider=Decider(opened.hands.decider._client, spy, fulfils_none))
+    await spied.handle(spied.call("read_file", READ, roles=("guest",)))
     assert not spy.resolved
-    await spied.pipeline.handle(spied.call("read_file", READ))
+    await spied.handle(spied.call("read_file", READ))
     assert spy.resolved == ["read_file"]
 
 
 async def test_a_lookup_that_finds_nothing_asks_the_pdp_as_one_that_does(
     opened: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client, asked = opened.rooms.decider._client, []
+    client, asked = opened.hands.decider._client, []
     real = client.ask
 
     async def counting(question: Any, *, batch: bool, timeout: float) -> Any:  # noqa: ASYNC109 — the client's own
@@ -232,7 +232,7 @@ async def test_a_lookup_that_finds_nothing_asks_the_pdp_as_one_that_does(
     counts = []
     for path in ("bob/private.txt", "bob/no-such-folder/x", "../x"):
         asked.clear()
-        answer = body(await opened.pipeline.handle(opened.call("read_file", {"path": path})))
+        answer = body(await opened.handle(opened.call("read_file", {"path": path})))
         assert answer["error"]["message"] == "denied by policy"
         counts.append(len(asked))
     assert counts == [2, 2, 2]
@@ -254,7 +254,7 @@ async def test_n9_hidden_wrong_and_unknown_are_one_answer(name: str, arguments: 
     headers = tuple(pair for pair in request.headers if pair[0] not in {b"mcp-name", b"mcp-protocol-version"})
     legacy = replace(request, headers=headers, body=request.body.replace(b'"_meta"', b'"_m"', 0))
     legacy = replace(legacy, body=_without_meta(legacy.body))
-    answer = await opened.pipeline.handle(legacy)
+    answer = await opened.handle(legacy)
     error = body(answer)["error"]
     assert (answer.status, error["code"], error["message"]) == (200, -32010, "denied by policy")
     assert set(error["data"]) == {"decision_id"}
@@ -269,13 +269,13 @@ def _without_meta(raw: bytes) -> bytes:
 
 
 async def test_the_record_of_a_hidden_tool_names_revision_and_policy(opened: Gate) -> None:
-    (record,) = told(opened, await opened.pipeline.handle(opened.call("read_file", READ, roles=("guest",))))
+    (record,) = told(opened, await opened.handle(opened.call("read_file", READ, roles=("guest",))))
     assert len(record["revision"]) == 64
     assert record["reasons"] == ["role:gate:read_file"]
 
 
 async def test_a_caller_who_may_not_list_is_denied_and_shown_nothing(opened: Gate) -> None:
-    answer = body(await opened.pipeline.handle(opened.request("tools/list", roles=("nobody",))))
+    answer = body(await opened.handle(opened.request("tools/list", roles=("nobody",))))
     assert answer["error"]["code"] == -32010
 
 

@@ -80,6 +80,17 @@ def test_what_the_catalog_says_need_not_be_said_again() -> None:
     assert "says not what is touched" in told(one(resource=None))
 
 
+def test_a_method_is_asked_on_the_server_unless_it_touches_something_else() -> None:
+    who = {"like": "alice", "roles": ["guest"]}
+    gate = "role:gate:tasks/get"
+    assert problems(one(principal=who, action="tools/list", resource=None)) == ()
+    assert problems(one(principal=who, action="tasks/get", resource="Tool::status", expect="deny", reasons=gate)) == ()
+    assert problems(one(action="tasks/get", resource='Tool::"status"')) == ()
+    assert "says not what is touched" in told(one(action="tasks/get", resource=None))
+    unknown = {"resource": "Prompt::greet", "expect": "deny", "errors": ["UNKNOWN_RESOURCE"]}
+    assert problems(one(action="prompts/get", input={"name": "x"}, **unknown)) == ()
+
+
 def test_attributes_are_taken_as_a_resolver_would_give_them() -> None:
     assert problems(one(resource={"resource": "File::new/x", "attributes": {"org": "acme", "owner": "alice"}})) == ()
     lie = {"resource": "File::alice/x", "attributes": {"owner": "carol"}}

@@ -52,6 +52,17 @@ def test_every_field_of_a_question_reaches_the_engine() -> None:
     )
 
 
+def test_evaluations_with_one_input_share_it_whether_it_is_said_again_or_not() -> None:
+    """A list of hundreds has one context, and is judged so."""
+    target = pb.Resource(type="Prompt", id="x")
+    said = [b"{}", b"{}", b"", b'{"a":1}', b"{}"]
+    each = [pb.Evaluation(action="prompts/get", resource=target, input=data) for data in said]
+    envelope = read(asked(evaluations=each, purpose=pb.PURPOSE_FILTER), batch=True)
+    assert isinstance(envelope.asked, question.Asked)
+    first, *others = (query.input for query in envelope.asked.queries)
+    assert [other is first for other in others] == [True, True, False, True]
+
+
 def test_what_is_unknown_stays_absent() -> None:
     envelope = read(asked(session=pb.Session()))
     assert isinstance(envelope.asked, question.Asked)

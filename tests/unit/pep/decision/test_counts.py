@@ -16,7 +16,7 @@ from sallyport.contract.seal import HopKey, HopKeyFile
 from sallyport.pep.decision import Decider, Denied, PdpClient, Permit, PermitRefused
 from sallyport.pep.decision.counts import BUCKET, BUCKETS, CallCounts
 from sallyport.pep.model import Identity
-from tests.support.calls import ALICE, ALICE_ID, NoResolvers, checked
+from tests.support.calls import ALICE, ALICE_ID, NoResolvers, checked, fulfils_none
 from tests.support.lying_pdp import LyingPdp, listening
 
 HOUR = 3600.0
@@ -116,7 +116,7 @@ async def asked(tmp_path: Path) -> AsyncIterator[tuple[LyingPdp, Decider]]:
     pdp = LyingPdp(HopKey.from_file(path))
     async with listening(pdp) as address:
         client = PdpClient(address, HopKeyFile(path))
-        yield pdp, Decider(client, NoResolvers(), frozenset())
+        yield pdp, Decider(client, NoResolvers(), fulfils_none)
         await client.close()
 
 

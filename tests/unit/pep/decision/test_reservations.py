@@ -18,7 +18,7 @@ from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.pep.decision import Decider, NoDecision, PdpClient, Permit, PermitRefused
 from sallyport.pep.decision.counts import CallCounts
 from sallyport.pep.model import CheckedCall, Identity, Resolved, Unresolved
-from tests.support.calls import ALICE, ALICE_ID, checked
+from tests.support.calls import ALICE, ALICE_ID, checked, fulfils_none
 from tests.support.lying_pdp import honest_permit
 
 LIMIT = 3
@@ -133,7 +133,7 @@ class Running:
 
 
 def decider_of(client: Limiting, resolvers: Looking) -> Decider:
-    return Decider(cast("PdpClient", client), resolvers, frozenset())
+    return Decider(cast("PdpClient", client), resolvers, fulfils_none)
 
 
 moves = st.lists(

@@ -16,7 +16,7 @@ from sallyport.pep import refusal
 from sallyport.pep.decision import Decider, Denied, PdpClient, Permit, Seen
 from sallyport.pep.model import CheckedCall, Era, Identity, Resolved, ResourceRef, Unresolved
 from sallyport.pep.refusal import Reason
-from tests.support.calls import ALICE, ALICE_ID, NoResolvers, checked
+from tests.support.calls import ALICE, ALICE_ID, NoResolvers, checked, fulfils_none
 from tests.support.lying_pdp import Lie, LyingPdp, listening
 
 DENIED = pb.Result(effect=pb.EFFECT_DENY, reasons=["scope.write"], scopes=["mcp:write"])
@@ -65,7 +65,7 @@ async def denied(
     pdp, client = line
     pdp.lie = saying(*results)
     refs = tuple(ResourceRef("File", f"alice/{number}") for number in range(len(results)))
-    decider = Decider(client, resolvers or NoResolvers(), frozenset())
+    decider = Decider(client, resolvers or NoResolvers(), fulfils_none)
     call = replace(checked(), resources=refs)
     answer = await decider.call(ALICE, ALICE_ID, call, "c" * 64, time.monotonic() + 5)
     assert isinstance(answer, Denied)
@@ -124,7 +124,7 @@ async def test_a_permitted_resource_beside_it_changes_nothing(line: tuple[LyingP
 async def test_scopes_beside_a_permit_mean_nothing(line: tuple[LyingPdp, PdpClient]) -> None:
     pdp, client = line
     pdp.lie = saying(pb.Result(effect=pb.EFFECT_PERMIT, scopes=["mcp:write"]))
-    decider = Decider(client, NoResolvers(), frozenset())
+    decider = Decider(client, NoResolvers(), fulfils_none)
     answer = await decider.call(ALICE, ALICE_ID, checked(), "c" * 64, time.monotonic() + 5)
     assert isinstance(answer, Permit)
 
@@ -136,7 +136,7 @@ async def test_a_missing_scope_tells_nothing_of_what_a_lookup_found(line: tuple[
 async def test_n9_a_hidden_tool_is_hidden_whatever_scopes_come_with_it(line: tuple[LyingPdp, PdpClient]) -> None:
     pdp, client = line
     pdp.lie = saying(DENIED)
-    decider = Decider(client, NoResolvers(), frozenset())
+    decider = Decider(client, NoResolvers(), fulfils_none)
     seen = await decider.visible(ALICE, ALICE_ID, ("read_file",), "c" * 64, time.monotonic() + 5)
     assert isinstance(seen, Seen)
     assert not seen.names

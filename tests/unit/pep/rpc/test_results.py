@@ -18,10 +18,10 @@ OUTPUT = ToolOutput(({"type": "text", "text": "é"},), {"a": 1}, is_error=True)
 @pytest.mark.parametrize(
     ("method", "era", "result"),
     [
-        ("initialize", Era.LEGACY, results.initialize("0.1.0")),
+        ("initialize", Era.LEGACY, results.initialize(None, "0.1.0")),
         ("ping", Era.LEGACY, results.empty(Era.LEGACY, "0.1.0")),
-        ("server/discover", Era.MODERN, results.discover(frozenset(Era), "0.1.0")),
-        *[("tools/list", era, results.tools_list([TOOL], era, "0.1.0")) for era in Era],
+        ("server/discover", Era.MODERN, results.discover(None, frozenset(Era), "0.1.0")),
+        *[("tools/list", era, results.listed("tools", [TOOL], era, "0.1.0")) for era in Era],
         *[("tools/call", era, results.tools_call(OUTPUT, era, "0.1.0")) for era in Era],
     ],
 )
@@ -31,7 +31,7 @@ def test_a_result_is_what_its_revision_wants(method: str, era: Era, result: dict
 
 
 def test_a_filtered_list_is_private_and_stale_at_once() -> None:
-    result = results.tools_list([TOOL], Era.MODERN, "0.1.0")
+    result = results.listed("tools", [TOOL], Era.MODERN, "0.1.0")
     assert (result["cacheScope"], result["ttlMs"]) == ("private", 0)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sallyport.contract.catalog import digest
-from sallyport.pep.catalog import CatalogStore, LoadedCatalog, Reach, load
+from sallyport.pep.catalog import CatalogStore, LoadedCatalog, load
+from sallyport.pep.reach import Reach
 from sallyport.pep.schema import compile_schema
 from sallyport.runtime.problems import ConfigError
 from tests.unit.pep.schema.support import HOSTED, REACH

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from sallyport.pep.model import CheckedCall, Json, ResourceRef
 from sallyport.pep.refusal import Reason, Refusal
-from sallyport.pep.schema import check
 from sallyport.runtime import canonical_json, strict_json
-from tests.unit.pep.schema.support import loaded
+from tests.unit.pep.schema.support import called, loaded
 
 SECRET = "s3cr3t-canary"
 
@@ -22,7 +21,7 @@ SECRET = "s3cr3t-canary"
 def checked(
     schema: dict[str, Any], arguments: dict[str, Json], resources: list[dict[str, Any]] | None = None
 ) -> CheckedCall:
-    found = check("copy", arguments, loaded(schema, resources))
+    found = called("copy", arguments, loaded(schema, resources))
     assert isinstance(found, CheckedCall), found
     return found
 
@@ -30,13 +29,13 @@ def checked(
 def refused(
     schema: dict[str, Any], arguments: dict[str, Json], resources: list[dict[str, Any]] | None = None
 ) -> Refusal:
-    found = check("copy", arguments, loaded(schema, resources))
+    found = called("copy", arguments, loaded(schema, resources))
     assert isinstance(found, Refusal), found
     return found
 
 
 def test_an_unknown_tool_is_refused_as_such() -> None:
-    found = check("Copy", {}, loaded({}))
+    found = called("Copy", {}, loaded({}))
     assert isinstance(found, Refusal)
     assert (found.reason, found.public) == (Reason.UNKNOWN_TOOL, "")
 
@@ -82,12 +81,12 @@ def test_a_default_that_does_not_fit_its_own_schema_is_refused() -> None:
 
 def test_a_default_is_a_fresh_value_in_every_call() -> None:
     held = loaded({"properties": {"tags": {"default": ["a"]}}})
-    first, second = check("copy", {}, held), check("copy", {}, held)
+    first, second = called("copy", {}, held), called("copy", {}, held)
     assert isinstance(first, CheckedCall)
     assert isinstance(second, CheckedCall)
     first.arguments["tags"].append("b")  # type: ignore[union-attr]
     assert second.arguments == {"tags": ["a"]}
-    third = check("copy", {}, held)
+    third = called("copy", {}, held)
     assert isinstance(third, CheckedCall)
     assert third.arguments == {"tags": ["a"]}
 
@@ -182,7 +181,7 @@ ANYTHING = loaded({})
 
 @given(st.dictionaries(st.text(max_size=4), JSON, max_size=5))
 def test_n11_checking_what_was_judged_again_changes_nothing(arguments: dict[str, Json]) -> None:
-    first = check("copy", arguments, ANYTHING)
+    first = called("copy", arguments, ANYTHING)
     assert isinstance(first, CheckedCall)
-    assert check("copy", first.arguments, ANYTHING) == first
+    assert called("copy", first.arguments, ANYTHING) == first
     assert canonical_json.encode(dict(first.arguments)) == first.canonical

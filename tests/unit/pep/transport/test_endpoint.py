@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sallyport.pep.model import Answer, Request
+from sallyport.pep.model import Answer, Emit, Request
 from sallyport.pep.refusal import Reason
 from sallyport.pep.transport import Endpoint
 
@@ -41,7 +41,7 @@ class Client:
         self.sent.append(event)
 
 
-async def ok(request: Request) -> Answer:
+async def ok(request: Request, _: Emit) -> Answer:
     return Answer(200, (), request.body)
 
 
@@ -50,7 +50,7 @@ async def refuse(reason: Reason, detail: str, request: Request) -> Answer:
 
 
 async def run(
-    client: Client, handle: Callable[[Request], Awaitable[Answer]] = ok, body_bytes: int = 10, **scope: Any
+    client: Client, handle: Callable[[Request, Emit], Awaitable[Answer]] = ok, body_bytes: int = 10, **scope: Any
 ) -> None:
     await Endpoint(handle, refuse, body_bytes=body_bytes)({**SCOPE, **scope}, client.receive, client.send)
 
@@ -58,9 +58,9 @@ async def run(
 async def test_the_request_is_what_was_sent_and_the_peer_what_the_socket_proves() -> None:
     seen: list[Request] = []
 
-    async def handle(request: Request) -> Answer:
+    async def handle(request: Request, emit: Emit) -> Answer:
         seen.append(request)
-        return await ok(request)
+        return await ok(request, emit)
 
     client = Client(b"ab", b"cd")
     await run(client, handle)
@@ -85,13 +85,13 @@ async def test_another_method_is_refused() -> None:
 async def test_n23_a_client_that_leaves_cancels_the_work_and_gets_nothing() -> None:
     client, cancelled = Client(), asyncio.Event()
 
-    async def handle(request: Request) -> Answer:
+    async def handle(request: Request, emit: Emit) -> Answer:
         client.leaves.set()
         try:
             await asyncio.Event().wait()
         finally:
             cancelled.set()
-        return await ok(request)
+        return await ok(request, emit)
 
     task = asyncio.create_task(run(client, handle))
     await asyncio.wait_for(cancelled.wait(), 5)
@@ -111,7 +111,7 @@ async def test_a_client_that_leaves_before_its_body_is_no_request() -> None:
 def test_n6_an_order_to_end_is_answered_and_raised_again(error: type[BaseException]) -> None:
     client_sent: list[Any] = []
 
-    async def handle(request: Request) -> Answer:
+    async def handle(request: Request, emit: Emit) -> Answer:
         raise error("s3cret")
 
     async def main() -> None:

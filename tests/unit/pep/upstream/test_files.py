@@ -192,6 +192,14 @@ async def test_n5_a_ca_that_is_taken_away_leaves_no_wider_belief(tmp_path: Path)
     assert held.credential == "two"  # the one doesn't wait for the other
 
 
+@pytest.mark.parametrize("name", ["ca.crt", "credential"])
+def test_n5_a_link_that_leads_nowhere_is_no_absent_file(tmp_path: Path, name: str) -> None:
+    mount(tmp_path, tls_crt=OURS.pem)
+    (tmp_path / "crm" / name).symlink_to(Path("..data", name))
+    with pytest.raises(ConfigError, match=name.replace(".", r"\.")):
+        follow(tmp_path)
+
+
 async def test_a_client_certificate_is_shown_where_the_catalog_says_so_and_renewed(tmp_path: Path) -> None:
     first, second = OURS.client("spiffe://test/gate"), OURS.client("spiffe://test/gate")
     secret = mount(tmp_path, ca_crt=OURS.pem, **material(first))

@@ -175,6 +175,13 @@ async def test_n1_each_of_many_at_once_gets_its_own_answer() -> None:
         await asyncio.gather(*(one(number) for number in range(100)))
 
 
+async def test_a_large_request_goes_out_whole() -> None:
+    async with against(echo) as (gate, opponent):
+        asked = forward(params={"arguments": {"x": "y" * (3 << 20)}, "name": "echo"}, result_bytes=4 << 20)
+        assert isinstance(await gate.ask(asked), Reply)
+    assert len(opponent.calls()[0].raw) > 3 << 20
+
+
 async def test_connections_are_kept_and_used_again() -> None:
     async with against(echo) as (gate, opponent):
         for _ in range(5):

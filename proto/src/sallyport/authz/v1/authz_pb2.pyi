@@ -97,7 +97,7 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     ERROR_CODE_UNKNOWN_ROLE: _ErrorCode.ValueType  # 6
     """not in roles.yaml"""
     ERROR_CODE_UNKNOWN_RESOURCE: _ErrorCode.ValueType  # 7
-    """no entry, wrong type for the action, or an attribute missing"""
+    """not in catalog or resources.yaml, wrong type for the action, attribute missing"""
     ERROR_CODE_UNKNOWN_ORG: _ErrorCode.ValueType  # 8
     """not a tenant of this policy set"""
     ERROR_CODE_RESOURCE_CONFLICT: _ErrorCode.ValueType  # 9
@@ -130,7 +130,7 @@ ERROR_CODE_UNKNOWN_AGENT: ErrorCode.ValueType  # 5
 ERROR_CODE_UNKNOWN_ROLE: ErrorCode.ValueType  # 6
 """not in roles.yaml"""
 ERROR_CODE_UNKNOWN_RESOURCE: ErrorCode.ValueType  # 7
-"""no entry, wrong type for the action, or an attribute missing"""
+"""not in catalog or resources.yaml, wrong type for the action, attribute missing"""
 ERROR_CODE_UNKNOWN_ORG: ErrorCode.ValueType  # 8
 """not a tenant of this policy set"""
 ERROR_CODE_RESOURCE_CONFLICT: ErrorCode.ValueType  # 9
@@ -524,7 +524,7 @@ class Evaluation(_message.Message):
     RESOURCE_FIELD_NUMBER: _builtins.int
     INPUT_FIELD_NUMBER: _builtins.int
     action: _builtins.str
-    """a tool's name as it is, or a method: "tools/list"; 1 to 128 bytes"""
+    """a tool's name as it is, or a method: "tools/list", "prompts/get"; 1 to 128 bytes"""
     input: _builtins.bytes
     """the judged arguments, a canonical JSON object, at most 192 KiB; empty for visibility, and in a"""
     @_builtins.property
@@ -556,9 +556,11 @@ class Resource(_message.Message):
     type: _builtins.str
     """a Cedar entity type, 1 to 128 bytes"""
     id: _builtins.str
-    """canonical id, 1 to 4096 bytes"""
+    """canonical id, 1 to 4096 bytes; of Tool, Server and Prompt its name in the catalog, of"""
     attributes: _builtins.bytes
-    """from a hosted tool's resolver: a canonical JSON object, at most 16 KiB, or empty"""
+    """McpResource the URI asked for, or a template as it stands in the catalog
+    from a hosted tool's resolver: a canonical JSON object, at most 16 KiB, or empty
+    """
     def __init__(
         self,
         *,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from mcp_types import MISSING_REQUIRED_CLIENT_CAPABILITY
+
 from sallyport.pep import VERSION, refusal
-from sallyport.pep.model import Answer, Failed, Json, Message, Output, ToolOutput
+from sallyport.pep.model import Answer, Era, Failed, Json, Message, Output, ToolOutput
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.rpc import results
 from sallyport.pep.trail import Trail
@@ -41,7 +43,9 @@ def _failed(message: Message, shown: Failed, decision_id: str) -> Answer:
     data: dict[str, Json] = {**(shown.data if isinstance(shown.data, dict) else {}), DECISION_ID: decision_id}
     error: Json = {"code": shown.code, "message": shown.message, "data": data}
     request_id = message.envelope.id
-    return Answer(200, _JSON, results.error("" if request_id is None else request_id, error))
+    modern = message.envelope.era is Era.MODERN
+    status = 400 if modern and shown.code == MISSING_REQUIRED_CLIENT_CAPABILITY else 200  # 2026-07-28, _meta
+    return Answer(status, _JSON, results.error("" if request_id is None else request_id, error))
 
 
 def refused(told: Refusal, trail: Trail, challenge: str) -> Answer:

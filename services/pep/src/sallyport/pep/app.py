@@ -222,7 +222,7 @@ def _told(metrics: Metrics, recorder: Recorder, behind: Behind) -> Callable[[Loa
 
     def tell(loaded: LoadedCatalog) -> None:
         metrics.know_tools(loaded.names)
-        behind.definitions.follow(loaded.catalog)
+        behind.follow(loaded.catalog)
         for problem in loaded.refused:
             _log.error("tool not served", tool=problem.subject, problem=str(problem))
         if loaded.refused:

@@ -12,6 +12,7 @@ from sallyport.contract.catalog import Catalog
 from sallyport.pep import VERSION
 from sallyport.pep.audit import Recorder
 from sallyport.pep.changes import Changes
+from sallyport.pep.ears import Ears
 from sallyport.pep.egress import Egress
 from sallyport.pep.settings import PepSettings
 from sallyport.pep.telemetry import Metrics
@@ -35,13 +36,20 @@ class Behind:
         self.stopping = asyncio.Event()
         self.upstreams = Upstreams(UpstreamSettings(VERSION, self._files), Egress(settings.egress), own)
         self.definitions = Definitions(fetcher(self.upstreams), _NOTHING)
+        self._ears = Ears(self.upstreams)
         self.definitions.on_change(self._quarantine)
         self.upstreams.on_list_changed(self._list_changed)
+
+    def follow(self, catalog: Catalog) -> None:
+        """Another catalog is in force."""
+        self.definitions.follow(catalog)
+        self._ears.follow(catalog)
 
     def watches(self) -> Iterator[Coroutine[Any, Any, None]]:
         """What looks at files and definitions, until cancelled."""
         yield self._files.watch()
         yield self.definitions.watch()
+        yield self._ears.watch()
 
     async def close(self) -> None:
         await self.upstreams.close()
@@ -55,8 +63,7 @@ class Behind:
 
     def _list_changed(self, upstream: str, kind: str) -> None:
         self.definitions.changed(upstream, kind)
-        if kind == "resources":  # of tools and prompts the catalog is the list
-            self.changes.tell(kind)
+        self.changes.tell(kind)
 
     def _quarantine(self, quarantined: Mapping[str, str]) -> None:
         self._metrics.quarantined(len(quarantined))

@@ -131,11 +131,11 @@ class _Stream:
     async def _follow(self, name: str, uris: list[str]) -> None:
         """What one upstream tells of its resources; its stream is opened again for as long as ours is open."""
         entry = self._asked.view.catalog.upstreams[name]
-        params = canonical_json.encode({"notifications": {"resourceSubscriptions": [*uris]}})
+        wanted = canonical_json.encode({"notifications": {"resourceSubscriptions": [*uris]}})
         forward = Forward(
             method="subscriptions/listen",
             name="",
-            params=params,
+            params=wanted,
             envelope=self._message.envelope,
             identity=self._asked.who(self._asked.trail.traceparent),
             digest="",
@@ -144,10 +144,12 @@ class _Stream:
         )
         while True:
             with contextlib.suppress(UpstreamUnavailable, UpstreamBroke, TimeoutError):
-                async for method, told in self._room.upstreams.listen(name, entry, forward, begun=lambda: None):
-                    uri = told.get("uri")
-                    if method == _UPDATED and isinstance(uri, str) and uri in uris:
-                        self._changed(_UPDATED, {"uri": uri})
+                told = self._room.upstreams.listen(name, entry, forward, begun=lambda: None)
+                async with contextlib.aclosing(told) as frames:
+                    async for method, params in frames:
+                        uri = params.get("uri")
+                        if method == _UPDATED and isinstance(uri, str) and uri in uris:
+                            self._changed(_UPDATED, {"uri": uri})
             await asyncio.sleep(_AGAIN)
 
     def _changed(self, method: str, params: dict[str, Json]) -> None:

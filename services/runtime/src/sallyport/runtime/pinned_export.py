@@ -64,8 +64,8 @@ class PinnedExporter(SpanExporter):
     def _made(self, address: str) -> SpanExporter:
         parts = urlsplit(self._endpoint)
         host = f"[{address}]" if ipaddress.ip_address(address).version == 6 else address  # noqa: PLR2004 — IPv6
-        named = (("grpc.default_authority", parts.netloc), ("grpc.ssl_target_name_override", parts.hostname or ""))
-        return _exporter(f"{parts.scheme}://{host}:{parts.port}", *named, insecure=self._insecure)
+        named = ("grpc.default_authority", parts.netloc)  # whose certificate it must be, too
+        return _exporter(f"{parts.scheme}://{host}:{parts.port}", named, insecure=self._insecure)
 
     def _tell(self, failure: str) -> None:
         if failure and failure != self._failure:

@@ -14,6 +14,7 @@ _KNOWN: Final = 1024
 _SHOW_SECONDS: Final = 5.0  # until a request with the token is there
 _REST_SECONDS: Final = 60.0  # between the requests of who has shown it; also for taking an answer
 _LINE: Final = 8190
+_OURS: Final = 500
 _log: Final = structlog.get_logger()
 
 
@@ -71,9 +72,12 @@ class Guest(web.RequestHandler):
         self,
         request: web.BaseRequest,
         status: int = 500,
-        exc: BaseException | None = None,  # noqa: ARG002 — holds pieces of the request
-        message: str | None = None,  # noqa: ARG002 — same
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 — holds pieces of the request
     ) -> web.StreamResponse:
+        """Logged only if it is our fault: any stranger could fill a disk with the rest."""
+        if status == _OURS:
+            _log.error("http request not answered", error=type(exc).__name__)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun; another can't be sent")
         response = web.Response(status=status, headers={"Server": "sallyport"})

@@ -130,8 +130,10 @@ def _end(node: yaml.Node, text: str) -> int:
         last = node.value[-1]
         key, value = last if isinstance(last, tuple) else (last, last)
         return max(_end(key, text), _end(value, text))
-    start = node.start_mark.index
-    return start + len(text[start : node.end_mark.index].rstrip())
+    start, end = node.start_mark.index, node.end_mark.index
+    if isinstance(node, yaml.ScalarNode) and node.style in {"|", ">"} and "+" in text[start : start + 3]:
+        return end - 1  # its last line breaks are part of it
+    return start + len(text[start:end].rstrip())
 
 
 def _last_end(node: yaml.CollectionNode) -> int:

@@ -34,14 +34,16 @@ def write(place: Place, upstream: str, snapshot: Snapshot, review: Review, edite
     for key, value in (("upstream", upstream), ("url", snapshot.url), ("pulled", snapshot.pulled)):
         text += f"{key}: {yaml_text.flow(value)}\n"
     left_out: list[Candidate] = []
+    size = len(text.encode())
     for kind in KINDS:
         begun = False
         for candidate in review.of(kind):
             entry = edited.get(kind, {}).get(candidate.key, candidate.entry)
             written = _entry(candidate, entry)
-            if written is None or len((text + written).encode()) > strict_yaml.MAX_BYTES - 1024:
+            if written is None or size + len(written.encode()) > strict_yaml.MAX_BYTES - 1024:
                 left_out.append(candidate)
                 continue
+            size += len(written.encode())
             text += written if begun else f"{kind}:\n{written}"
             begun = True
     atomic_file.write(place.pending / f"{upstream}.yaml", text.encode(), mode=_MODE)

@@ -95,7 +95,7 @@ class _Reviewer:
         definitions = self._distinct(kind)
         taken = _taken(self._known.values.get(kind, []), self._asked.upstream)
         mine = {there: entry for there, entry in taken if there is not None}
-        own = {there: _look(self._name(there, mine.get(there))) for there in definitions}
+        own = {there: self._look(there, mine.get(there)) for there in definitions}
         looks = [_look(str(entry.get("name"))) for there, entry in taken if there not in definitions]
         found = [
             self._candidate(
@@ -150,6 +150,11 @@ class _Reviewer:
 
     def _name(self, there: str, mine: Mapping[str, Any] | None) -> str:
         return str(mine["name"]) if mine is not None else entries.exposed(there, self._asked.prefix)
+
+    def _look(self, there: str, mine: Mapping[str, Any] | None) -> Look:
+        """By the name that a catalog can hold, and by the one that the upstream wrote."""
+        name = self._name(there, mine)
+        return name, skeletons(name) | skeletons(self._asked.prefix + there)
 
     def _alike(self, there: str, name: str, looks: Iterable[Look]) -> Iterator[Finding]:
         own = skeletons(name) | skeletons(self._asked.prefix + there)

@@ -17,7 +17,7 @@ MAX_READ: Final = 64 << 10  # characters of one text
 _EXCERPT: Final = 60  # characters
 _NAME: Final = re.compile(r"[A-Za-z0-9_][\w.-]*")
 _INVISIBLE: Final = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2028\u2029\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 _FAR_AWAY: Final = re.compile(r"(?:\n[^\S\n]*){6}|[ \t\u00a0\u2000-\u200a\u3000]{40,}")
 _BLOB: Final = re.compile(

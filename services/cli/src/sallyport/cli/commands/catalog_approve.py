@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -49,6 +50,8 @@ def approve(
     upstream, names = rest[0], (*rest[1:], *(despite_findings or ()))
     if everything == bool(rest[1:]):
         raise Complaint("say either names or --all", "name what you reviewed, one by one, or say --all")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", upstream):  # it becomes a file's name
+        raise Complaint(f"{plain(upstream)!r} is no upstream's name", "name the one whose review this is about")
     written = places.read(place)
     waiting = approving.waiting(place, written, upstream)
     if waiting is None:

@@ -38,7 +38,9 @@ def result(output: Output, *, held_to: HeldTo, obligations: Sequence[str]) -> Ou
         return _withheld(str(error))
     except (ValueError, RecursionError) as error:
         return _withheld(f"not JSON: {error}")
-    return _marked(shown, held_to) if size <= held_to.max_bytes else _withheld(f"{size} bytes, over {held_to.max_bytes}")
+    return (
+        _marked(shown, held_to) if size <= held_to.max_bytes else _withheld(f"{size} bytes, over {held_to.max_bytes}")
+    )
 
 
 def listing(tools: Iterable[dict[str, Json]], visible: frozenset[str]) -> list[dict[str, Json]]:

@@ -10,7 +10,7 @@ from sallyport.pep.release.pattern import Found, Pattern
 
 _OCTET: Final = 255
 _LONGEST_IP6: Final = 45
-_ATEXT: Final = r"(?:[\w.!#$&'*+=^`{|}~\-]|%(?!40))"  # RFC 5322 §3.2.3, but for / and ?, which URLs are full of
+_ATEXT: Final = r"(?:[\w.!#$&'*+=^`{|}~\-]++|%(?!40))"  # RFC 5322 §3.2.3, but for / and ?, which URLs are full of
 
 
 def _email(match: re.Match[str]) -> Found | None:

@@ -15,8 +15,11 @@ def check(content: Sequence[dict[str, Json]], structured: dict[str, Json]) -> No
 
     SDKs wrap what is no object: `{"result": …}`, with a text for the whole or for each item.
     """
-    said = {spelt for text in _texts(content) if (spelt := _bytes(text)) is not None}
-    said.discard(canonical_json.encode(structured) if said else b"")
+    texts = [text for text in _texts(content) if text.lstrip().startswith(("{", "["))]
+    if not texts:
+        return
+    whole = canonical_json.encode(structured)
+    said = {spelt for text in texts if text.encode() != whole and (spelt := _bytes(text)) not in {None, whole}}
     if said and not said <= set(_parts(structured)):
         raise Withheld("text and structured content disagree")
 

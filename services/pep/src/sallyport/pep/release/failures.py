@@ -13,6 +13,7 @@ from sallyport.pep.release.withheld import Withheld
 
 GENERIC: Final = Failed(-32603, "the upstream reported an error")
 MAX_MESSAGE: Final = 512  # characters
+_MAX_READ: Final = 64 << 10
 _MISSING_CAPABILITY: Final = -32021
 _CODES: Final[Mapping[int, int]] = {
     -32601: -32601,
@@ -30,7 +31,7 @@ def failed(told: Failed, duty: Duty) -> Failed:
     if code is None:
         return GENERIC
     try:
-        message = duty.words(clean(told.message)[:MAX_MESSAGE])
+        message = duty.words(clean(told.message))[:MAX_MESSAGE]  # cut last: half an address is no address
     except Withheld:
         message = GENERIC.message
     data = _data(told, duty)
@@ -41,7 +42,9 @@ def failed(told: Failed, duty: Duty) -> Failed:
 
 def clean(text: str) -> str:
     """One line that a reader sees all of."""
-    plain = "".join(" " if unicodedata.category(each) in _UNSEEN else each for each in text[: 8 * MAX_MESSAGE])
+    if len(text) > _MAX_READ:
+        text = text[:_MAX_READ].rpartition(" ")[0]
+    plain = "".join(" " if unicodedata.category(each) in _UNSEEN else each for each in text)
     return " ".join(plain.split())
 
 

@@ -33,7 +33,7 @@ def notification(
         else:
             return None
         return (method, told) if len(canonical_json.encode(told)) <= MAX_BYTES else None
-    except (Withheld, ValueError):
+    except (Withheld, ValueError, RecursionError):
         return None
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import select
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp.client_middlewares import ClientHandlerType
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError, RawResponseMessage
 from yarl import URL
 
 from sallyport.pep.egress import EgressRefused
@@ -25,6 +31,8 @@ BROKE: Final = "its server broke off"
 TOO_LARGE: Final = "its answer is too large"
 _MAX_LINE: Final = 8190
 _MAX_HEADERS: Final = 100
+_MAX_HEADS: Final = 16
+_PIECES: Final = 512 << 10  # bytes of a request that are written at once
 _KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 
 
@@ -35,9 +43,15 @@ class Dial:
     begun: Callable[[], None]
     out: bool = False
     transport: asyncio.Transport | None = None
+    served: WeakSet[ResponseHandler] = field(default_factory=WeakSet)  # the channel's connections that answered before
 
-    def start(self, transport: asyncio.Transport | None) -> None:
-        self.transport = transport
+    def start(self, connection: Connection) -> None:
+        """Raises _Stale, with nothing sent, on a kept connection that its server has closed, or spoken on."""
+        protocol, self.transport = connection.protocol, connection.transport
+        if protocol in self.served and self.transport is not None and _is_readable(self.transport):
+            raise _Stale
+        if protocol is not None:
+            self.served.add(protocol)
         if not self.out:
             self.begun()
             self.out = True
@@ -73,8 +87,34 @@ class _Request(aiohttp.ClientRequest):
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         if self.dial is not None:
-            self.dial.start(conn.transport)
+            self.dial.start(conn)
+        if conn.protocol is not None:
+            _bound_hints(conn.protocol)
         return await super().send(conn)
+
+
+class _Stale(Exception):
+    """Nothing was sent on it: another connection will do."""
+
+
+def _is_readable(transport: asyncio.Transport) -> bool:
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _bound_hints(protocol: ResponseHandler) -> None:
+    """At most some informational responses (1xx), of which aiohttp alone would take any number."""
+    read, heads = partial(ResponseHandler.read, protocol), 0
+
+    async def bounded() -> tuple[RawResponseMessage, aiohttp.StreamReader]:
+        nonlocal heads
+        heads += 1
+        if heads > _MAX_HEADS:
+            raise HttpProcessingError(message="informational responses without end")
+        return await read()
+
+    protocol.read = bounded  # type: ignore[method-assign]  # aiohttp has no better place
 
 
 class Exchange:
@@ -137,6 +177,7 @@ class Channel:
 
     def __init__(self, url: str, connector: aiohttp.TCPConnector, *, agent: str, connect: float) -> None:
         self._url = URL(url, encoded=True)
+        self._served: WeakSet[ResponseHandler] = WeakSet()
         self._session = aiohttp.ClientSession(
             connector=connector,
             headers={"User-Agent": agent, "Accept-Encoding": "identity"},
@@ -175,10 +216,14 @@ class Channel:
     async def _send(
         self, method: str, headers: Mapping[str, str], body: bytes | None, dial: Dial
     ) -> aiohttp.ClientResponse:
+        dial.served = self._served
+        data = io.BytesIO(body) if body is not None and len(body) > _PIECES else body
         try:
             return await self._session.request(
-                method, self._url, headers=headers, data=body, allow_redirects=False, middlewares=(dial.attach,)
+                method, self._url, headers=headers, data=data, allow_redirects=False, middlewares=(dial.attach,)
             )
+        except _Stale:
+            return await self._send(method, headers, body, dial)  # there are as many as there are connections
         except (EgressRefused, aiohttp.ClientError, OSError) as error:
             if not dial.out:
                 raise UpstreamUnavailable(UNREACHABLE, _told(error), fault=True) from None

@@ -234,6 +234,7 @@ class Leg:
                 self._sessions.adopt(found.session)
         except UpstreamUnavailable as unavailable:
             self._note(unavailable, began)
+            self.circuit.trouble = str(unavailable)
             raise
         finally:
             self._settling = None

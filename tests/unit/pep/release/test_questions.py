@@ -1,0 +1,163 @@
+"""What an upstream may want of a client: what the client declared, in the shapes that MCP has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sallyport.pep.model import Json, Reply
+from sallyport.pep.release.questions import MAX_STATE
+from tests.unit.pep.release.support import CAPABLE, SHAPES, leaving, reply, shown, withheld
+
+FORM: dict[str, Any] = {
+    "message": "Who?",
+    "requestedSchema": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "title": "Name", "minLength": 1, "maxLength": 9, "default": "x"},
+            "mail": {"type": "string", "format": "email"},
+            "age": {"type": "integer", "minimum": 0, "maximum": 150, "default": 3},
+            "ok": {"type": "boolean", "default": False},
+            "pick": {"type": "string", "enum": ["a", "b"], "enumNames": ["A", "B"]},
+            "one": {"type": "string", "oneOf": [{"const": "a", "title": "A"}]},
+            "many": {"type": "array", "minItems": 1, "items": {"type": "string", "enum": ["a"]}, "default": ["a"]},
+            "some": {"type": "array", "items": {"anyOf": [{"const": "a", "title": "A"}]}},
+        },
+        "required": ["name"],
+    },
+}
+PAGE: dict[str, Any] = {"mode": "url", "message": "Go there", "url": "https://example.com:8443/a?b=c"}
+SAMPLE: dict[str, Any] = {
+    "messages": [{"role": "user", "content": {"type": "text", "text": "hi"}}, {"role": "assistant", "content": []}],
+    "maxTokens": 100,
+    "systemPrompt": "s",
+    "temperature": 0.5,
+    "includeContext": "none",
+    "stopSequences": ["x"],
+    "modelPreferences": {"hints": [{"name": "m"}], "costPriority": 0.1},
+}
+
+
+def wish(method: str, params: Any = None) -> dict[str, Json]:
+    return {"inputRequests": {"key-1": {"method": method, **({} if params is None else {"params": params})}}}
+
+
+def refused(result: Any, *obligations: str, method: str = "tools/call", **more: Any) -> str:
+    found = shown(Reply(result, "input_required"), *obligations, method=method, **more)
+    assert "leak" not in leaving(found)
+    return withheld(found)
+
+
+@pytest.mark.parametrize("method", ["tools/call", "prompts/get", "resources/read"])
+@pytest.mark.parametrize(
+    "result",
+    [
+        wish("elicitation/create", FORM),
+        wish("elicitation/create", {**FORM, "mode": "form"}),
+        wish("elicitation/create", PAGE),
+        wish("elicitation/create", {**PAGE, "elicitationId": "1"}),
+        wish("sampling/createMessage", SAMPLE),
+        wish("roots/list"),
+        {"requestState": "x" * MAX_STATE},
+        {**wish("roots/list"), "requestState": "s"},
+    ],
+)
+def test_what_the_client_declared_may_be_asked_of_it(method: str, result: dict[str, Json]) -> None:
+    told = reply({**result, "vendor": "leak"}, method=method, kind="input_required")
+    assert told.type == "input_required"
+    assert {key: value for key, value in told.result.items() if key != "_meta"} == result
+
+
+def test_members_that_mcp_doesnt_have_dont_leave() -> None:
+    schema = {**FORM["requestedSchema"], "properties": {"a": {"type": "string", "pattern": "leak"}}, "leak": 1}
+    for method, params in (
+        ("elicitation/create", {**FORM, "requestedSchema": schema, "task": {"leak": 1}}),
+        ("sampling/createMessage", {**SAMPLE, "metadata": {"leak": 1}}),
+        ("roots/list", {"leak": 1}),
+    ):
+        assert "leak" not in leaving(reply(wish(method, params), method="tools/call", kind="input_required"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "capabilities"),
+    [
+        (wish("elicitation/create", FORM), {}),
+        (wish("elicitation/create", FORM), {"elicitation": None}),
+        (wish("elicitation/create", FORM), {"elicitation": {"url": {}}}),
+        (wish("elicitation/create", PAGE), {"elicitation": {}}),
+        (wish("elicitation/create", PAGE), {"elicitation": {"form": {}}}),
+        (wish("sampling/createMessage", SAMPLE), {"elicitation": {}}),
+        (wish("sampling/createMessage", {**SAMPLE, "includeContext": "allServers"}), {"sampling": {}}),
+        (wish("roots/list"), {"sampling": {}}),
+    ],
+)
+def test_n2_what_the_client_didnt_declare_isnt_asked_of_it(wanted: dict[str, Json], capabilities: Any) -> None:
+    refused(wanted, capabilities=capabilities)
+
+
+def test_an_empty_elicitation_capability_means_forms() -> None:
+    more: dict[str, Any] = {"capabilities": {"elicitation": {}}}
+    reply(wish("elicitation/create", FORM), method="tools/call", kind="input_required", **more)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {},
+        {"inputRequests": None},
+        {"inputRequests": []},
+        {"requestState": 1},
+        {"requestState": "x" * (MAX_STATE + 1)},
+        {"requestState": "é" * MAX_STATE},
+        {"inputRequests": {"": {"method": "roots/list"}}},
+        {"inputRequests": {"x" * 129: {"method": "roots/list"}}},
+        {"inputRequests": {"a\u202e": {"method": "roots/list"}}},
+        {"inputRequests": {str(number): {"method": "roots/list"} for number in range(17)}},
+        {"inputRequests": {"k": "roots/list"}},
+        {"inputRequests": {"k": {}}},
+        wish("tools/call", {"name": "leak"}),
+        wish("ping"),
+        wish("elicitation/create"),
+        wish("elicitation/create", {"message": "leak"}),
+        wish("elicitation/create", {**FORM, "mode": "leak"}),
+        wish("elicitation/create", {**FORM, "mode": None}),
+        wish("elicitation/create", {**FORM, "message": 1}),
+        wish("elicitation/create", {**FORM, "requestedSchema": {"type": "array", "properties": {}}}),
+        wish("elicitation/create", {**FORM, "requestedSchema": {"type": "object"}}),
+        *(wish("elicitation/create", {"message": "m", "requestedSchema": {"type": "object", "properties": {"a": member}}})
+          for member in ({"type": "object"}, {"type": "null"}, {}, {"type": "string", "format": "password"},
+                         {"type": "string", "default": {"leak": 1}}, {"type": "string", "enum": [1]},
+                         {"type": "array", "items": {"type": "object"}}, "leak")),
+        wish("elicitation/create", {"message": "m", "requestedSchema": {"type": "object", "properties": {str(n): {"type": "string"} for n in range(65)}}}),
+        *(wish("elicitation/create", {**PAGE, "url": url}) for url in (
+            "http://example.com/", "https:///leak", "https://alice:leak@example.com/", "https://leak@example.com/",
+            "https://example.com\\@leak.com/", "javascript:leak", "data:text/html,leak", "https://example.com:leak/",
+            "https://ex\u0430mple.com/", "https://[leak/", "leak", "", "https://example.com/ x", None)),
+        wish("sampling/createMessage"),
+        wish("sampling/createMessage", {**SAMPLE, "maxTokens": "many"}),
+        wish("sampling/createMessage", {**SAMPLE, "messages": [{"role": "system", "content": {"type": "text", "text": "leak"}}]}),
+        wish("sampling/createMessage", {**SAMPLE, "messages": [{"role": "user", "content": {"type": "tool_use"}}]}),
+        wish("sampling/createMessage", {**SAMPLE, "tools": [{"name": "leak"}]}),
+        wish("sampling/createMessage", {**SAMPLE, "toolChoice": {"mode": "required"}}),
+    ],
+)  # fmt: skip
+def test_what_mcp_doesnt_have_is_withheld(result: dict[str, Json]) -> None:
+    refused(result)
+
+
+@pytest.mark.parametrize("obligation", [*SHAPES, "mask:email"])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        wish("elicitation/create", {**FORM, "message": "leak@example.com"}),
+        wish("elicitation/create", {**PAGE, "url": "https://example.com/?leak@example.com"}),
+        wish("sampling/createMessage", {**SAMPLE, "systemPrompt": "leak@example.com"}),
+        {"inputRequests": {"leak@example.com": {"method": "roots/list"}}},
+    ],
+)
+def test_obligations_hold_for_questions_too(obligation: str, wanted: dict[str, Json]) -> None:
+    found = shown(Reply(wanted, "input_required"), obligation, capabilities=CAPABLE)
+    if obligation != "mask:email" and "key-1" not in str(wanted):
+        return  # a key is neither a field nor a row
+    assert "leak" not in leaving(found)
