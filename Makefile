@@ -6,6 +6,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 DISTRIBUTIONS := proto services/runtime services/audit services/pdp services/pep services/cli
 WORKERS ?= 2
+# Tests that need other programs, which they install themselves, or a cluster.
+INTEROP := tests/conformance tests/clients tests/real tests/hostile/upstream_parsers
+PROGRAMS := tests/chart tests/images tests/cluster $(INTEROP)
 IMAGE_PREFIX ?= sallyport
 # An image of a changed tree must not pass for the commit's.
 IMAGE_TAG ?= $(shell git rev-parse --short=12 HEAD)$(if $(shell git status --porcelain -- Dockerfile.pep Dockerfile.pdp .dockerignore LICENSE proto services deploy/images),-modified)
@@ -31,8 +34,11 @@ demo: setup ## one call permitted, one denied, one audit chain verified
 	@$(BIN)/sallyport demo
 
 ##@ Check
-test: setup proto-check ## all tests that need no cluster
-	$(BIN)/python -m pytest -q -n $(WORKERS) tests --ignore=tests/chart --ignore=tests/images --ignore=tests/cluster
+test: setup proto-check ## all tests that need nothing but Python
+	$(BIN)/python -m pytest -q -n $(WORKERS) tests $(PROGRAMS:%=--ignore=%)
+
+test-conformance: setup ## the MCP suite, real clients and servers through the gate; needs npm and Go
+	$(BIN)/python -m pytest -q -p no:randomly -n $(WORKERS) --dist loadfile -o timeout=900 $(INTEROP)
 
 test-chart: setup ## render the chart and check it; needs helm and promtool
 	$(BIN)/python -m pytest -q -n $(WORKERS) tests/chart
@@ -83,4 +89,4 @@ clean: ## remove what was made here
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test test-chart test-images test-cluster lint bench images chart format proto proto-check requirements clean
+.PHONY: help setup demo test test-conformance test-chart test-images test-cluster lint bench images chart format proto proto-check requirements clean

@@ -32,7 +32,6 @@ def main() -> None:
     )
     serving = uvicorn.Config(app, host=HERE, port=given.port, log_level="warning", timeout_graceful_shutdown=1)
     socket = serving.bind_socket()
-    socket.listen()  # from here on who comes waits, and isn't refused
     socket.listen()  # before its address is told: who hears of it may dial at once
     print(f"http://{HERE}:{socket.getsockname()[1]}/mcp", flush=True)  # noqa: T201 — for whoever started it
     uvicorn.Server(serving).run(sockets=[socket])

@@ -11,6 +11,10 @@ from mcp_types import CLIENT_CAPABILITIES_META_KEY, PROTOCOL_VERSION_META_KEY
 from sallyport.pep.model import Era, Peer, Request
 
 BOTH = frozenset(Era)
+# What Mcp-Name repeats.
+_NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"} | dict.fromkeys(
+    ("tasks/get", "tasks/update", "tasks/cancel"), "taskId"
+)
 META: dict[str, Any] = {PROTOCOL_VERSION_META_KEY: "2026-07-28", CLIENT_CAPABILITIES_META_KEY: {}}
 
 
@@ -42,7 +46,7 @@ def legacy(method: str, params: Mapping[str, Any] | None = None, request_id: Any
 def modern(method: str, params: Mapping[str, Any] | None = None, request_id: Any = 1, **headers: str) -> Request:
     params = {"_meta": META, **(params or {})}
     usual = {"mcp-protocol-version": "2026-07-28", "mcp-method": method}
-    if method == "tools/call":
-        usual["mcp-name"] = str(params.get("name", ""))
+    if method in _NAMED:
+        usual["mcp-name"] = str(params.get(_NAMED[method], ""))
     changed = {name.replace("_", "-"): value for name, value in headers.items()}
     return request(encoded(method, params, request_id), {**usual, **changed})

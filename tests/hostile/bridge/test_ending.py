@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from tests.hostile.bridge.conftest import Start
-from tests.support.bridge import Bridge, Mcp, alive, session, tree, until
+from tests.support.bridge import Bridge, Mcp, alive, bridge, session, tree, until
 
 
 def _none_left(pids: set[int]) -> None:
@@ -79,3 +80,20 @@ def test_an_unused_session_ends_and_a_used_one_stays(opponent: Start) -> None:
             _none_left({pid})
             assert idle.request("ping", {}).status_code == 404
             assert waiting.request("ping", {}).status_code == 200
+
+
+@pytest.mark.parametrize(("text", "code"), [("#!/bin/sh\nexit 7\n", 7), ("no program\n", 127)])
+def test_a_program_that_does_not_run_gives_no_session_and_the_log_says_why(
+    tmp_path: Path, text: str, code: int
+) -> None:
+    program = tmp_path / "server"
+    program.write_text(text)
+    program.chmod(0o700)
+    with bridge(tmp_path, [str(program)], "--sessions", "1") as running, running.client() as http:
+        for _ in range(3):  # each failed one gives its place back
+            answer = Mcp(http, running.url).begin()
+            assert "mcp-session-id" not in answer.headers
+            assert answer.json()["error"] == {"code": -32603, "message": "the server ended"}
+            until(lambda: running.logged()[-1]["event"] == "server ended", "its end isn't logged")
+        assert running.logged()[-1]["code"] == code
+        assert any("not executed" in line.get("text", "") for line in running.logged()) is (code == 127)

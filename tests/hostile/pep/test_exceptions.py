@@ -70,10 +70,9 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gate
 
 
 def counting(opened: Gate) -> tuple[Gate, Counting]:
-    effects = opened.hands.effects
-    counter = Counting(effects._tools)
-    counted = Effects(counter, effects._recorder, effects._metrics)  # type: ignore[arg-type]
-    return opened.with_hands(effects=counted), counter
+    counter, rooms = Counting(opened.hands.tools), opened.rooms
+    counted = Effects(counter, rooms.recorder, rooms.metrics)  # type: ignore[arg-type]
+    return opened.with_hands(effects=counted, tools=counter), counter
 
 
 def effect_told(answer: Answer) -> str:

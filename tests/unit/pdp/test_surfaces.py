@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Final
 
 import cedarpy
@@ -54,7 +56,14 @@ ALL: Final = alice(roles=("all",))
 
 
 def held_with(**changes: Any) -> Snapshot:
-    return snapshot(**{"tools": [*sample.TOOLS, *FAR], "surfaces": SURFACES, "roles": ROLES, **changes})
+    changed = {"tools": [*sample.TOOLS, *FAR], "surfaces": SURFACES, "roles": ROLES, **changes}
+    return _held(json.dumps(changed))
+
+
+@cache
+def _held(changes: str) -> Snapshot:
+    """Loaded once for all tests that say the same."""
+    return snapshot(**json.loads(changes))
 
 
 def denied(verdict: Verdict) -> tuple[ErrorCode, ...]:
@@ -145,6 +154,25 @@ def test_what_the_catalog_does_not_list_for_this_org_is_denied_whatever_is_permi
 ) -> None:
     held = held_with(policies={"all.cedar": '@id("all") permit (principal, action, resource);'})
     assert denied(ask(held, action, resource, who=ALL)) == (code,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"agent_id": "stranger"}, ErrorCode.UNKNOWN_AGENT),
+        ({"org": "initech"}, ErrorCode.UNKNOWN_ORG),
+        ({"roles": ("emperor",)}, ErrorCode.UNKNOWN_ROLE),
+        ({"agent_id": "chat-bot", "org": "globex"}, ErrorCode.ORG_ISOLATION),
+    ],
+)
+def test_whom_nobody_knows_learns_nothing_of_the_catalog(changes: dict[str, Any], code: ErrorCode) -> None:
+    for action, resource in (
+        ("prompts/get", GREET),
+        ("prompts/get", ("Prompt", "nobody")),
+        ("prompts/get", ("Prompt", "secret")),
+        ("tasks/get", ("Tool", "nothing")),
+    ):
+        assert denied(ask(held_with(), action, resource, who=alice(**changes))) == (code,)
 
 
 @pytest.mark.parametrize(

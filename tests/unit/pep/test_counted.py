@@ -64,9 +64,9 @@ class Breaking:
 
 
 def breaking(opened: Gate, error: BaseException | None) -> Gate:
-    effects = opened.hands.effects
-    broken = Breaking(effects._tools, error)
-    return opened.with_hands(effects=Effects(broken, effects._recorder, effects._metrics))  # type: ignore[arg-type]
+    broken, rooms = Breaking(opened.hands.tools, error), opened.rooms
+    effects = Effects(broken, rooms.recorder, rooms.metrics)  # type: ignore[arg-type]
+    return opened.with_hands(effects=effects, tools=broken)
 
 
 async def test_a_call_that_is_done_is_counted_once(opened: Gate) -> None:

@@ -14,6 +14,7 @@ from sallyport.pep.decision import Decider
 from sallyport.pep.effect import Effects
 from sallyport.pep.model import Answer, CheckedCall, Identity, Resolved, ToolOutput, Unresolved
 from sallyport.pep.refusal import SHAPES, Reason
+from tests.support.calls import fulfils_none
 from tests.support.gate import Gate, body, gate
 from tests.support.inject import Injected
 
@@ -45,7 +46,7 @@ class Watched:
 
     def __init__(self, opened: Gate) -> None:
         self._opened = opened
-        self._tools = opened.hands.effects._tools
+        self._tools = opened.hands.tools
         self.before: list[dict[str, Any]] = []
 
     async def run(self, permit: Any, call: CheckedCall) -> ToolOutput:
@@ -59,7 +60,7 @@ class Watched:
 def watched(opened: Gate) -> tuple[Gate, Watched]:
     watch = Watched(opened)
     effects = Effects(watch, opened.rooms.recorder, opened.rooms.metrics)  # type: ignore[arg-type]
-    return opened.with_hands(effects=effects), watch
+    return opened.with_hands(effects=effects, tools=watch), watch
 
 
 async def test_n27_the_intent_is_on_disk_before_the_tool_begins_and_the_outcome_after(opened: Gate) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 
 import httpx2
@@ -12,6 +13,7 @@ from starlette.routing import Route
 from sallyport.pep import app as composition
 from sallyport.pep import management
 from sallyport.pep.telemetry import Metrics
+from sallyport.pep.upstream.assertion import published
 from tests.support.gate import Gate, gate
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -26,8 +28,8 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gate
 
 @pytest.fixture
 def app(opened: Gate) -> FastAPI:
-    metadata = opened.rooms.authenticators.metadata()
-    return composition.create_app(opened.pipeline, metadata, body_bytes=1024)
+    metadata = opened.rooms.authenticators.metadata
+    return composition.create_app(opened.pipeline, metadata, published(None), body_bytes=1024)
 
 
 def client(app: FastAPI) -> httpx2.AsyncClient:
@@ -39,6 +41,7 @@ def test_n3_the_app_has_no_route_but_the_published_ones_and_mcp(app: FastAPI) ->
     assert all(isinstance(route, Route) for route in app.routes), "a mount or a websocket hides routes"
     assert {route.path for route in app.routes if isinstance(route, Route)} == {
         composition.MCP,
+        composition.MCP_SET,
         *composition.PUBLIC_ROUTES,
     }
 
@@ -51,6 +54,7 @@ def test_n3_the_management_app_has_its_three_routes() -> None:
 @pytest.mark.parametrize("method", METHODS)
 async def test_n3_no_spelling_of_mcp_answers_without_a_token(method: str, app: FastAPI) -> None:
     spellings = ("/mcp", "/mcp/", "/MCP", "//mcp", "/mcp/.", "/%6dcp", "/mcp?token=x", "/mcp/x", "/./mcp")
+    spellings += ("/mcp/x/", "/mcp/X", "/mcp//x", "/mcp/x/y", "/mcp/x%2fy", "/mcp/..", "/mcp/" + "x" * 64)
     async with client(app) as http:
         for path in spellings:
             answer = await http.request(method, path)
@@ -61,13 +65,20 @@ async def test_n3_no_spelling_of_mcp_answers_without_a_token(method: str, app: F
 async def test_published_routes_answer_and_take_get_alone(app: FastAPI) -> None:
     async with client(app) as http:
         for path in composition.PUBLIC_ROUTES:
-            assert (await http.get(path)).json()["resource"].startswith("https://")
+            shown = (await http.get(path.replace("{server:set}", "crm"))).json()
+            assert shown["keys"] == [] if path == composition.JWKS else shown["resource"].startswith("https://")
             assert (await http.post(path)).status_code == 405
             assert (await http.get(f"{path}/")).status_code == 404
 
 
 async def test_get_and_delete_of_mcp_are_405(app: FastAPI) -> None:
     async with client(app) as http:
-        for method in ("GET", "DELETE"):
-            answer = await http.request(method, "/mcp")
+        for method, path in itertools.product(("GET", "DELETE"), ("/mcp", "/mcp/files")):
+            answer = await http.request(method, path)
             assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+async def test_what_is_no_name_of_a_set_is_no_route(app: FastAPI) -> None:
+    async with client(app) as http:
+        for name in ("X", "-x", "x_y", "x.y", "x" * 64, "x/y", "x/"):
+            assert (await http.post(f"/mcp/{name}")).status_code == 404, name

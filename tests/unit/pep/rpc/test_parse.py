@@ -72,16 +72,24 @@ def test_each_method_of_the_table_has_its_message(message: model.Request, kind: 
     "message",
     [
         legacy("server/discover"),
-        legacy("resources/read", {"uri": "file:///etc/passwd"}),
+        legacy("subscriptions/listen", {"notifications": {}}),
+        legacy("tasks/get", {"taskId": "1"}),
+        legacy("tasks/list", {}),
+        legacy("sampling/createMessage", {}),
+        legacy("elicitation/create", {}),
+        legacy("roots/list", {}),
         legacy("tools/Call", CALL),
         legacy("tools/call ", CALL),
-        legacy("logging/setLevel", {"level": "debug"}),
+        legacy("logging/SetLevel", {"level": "debug"}),
         legacy("notifications/unknown", None, None),
         modern("initialize", INITIALIZE),
         modern("ping"),
         modern("notifications/initialized", None, None),
-        modern("tasks/get", {"taskId": "1"}),
-        modern("subscriptions/listen"),
+        modern("logging/setLevel", {"level": "debug"}),
+        modern("resources/subscribe", {"uri": "a:b"}),
+        modern("resources/unsubscribe", {"uri": "a:b"}),
+        modern("tasks/list"),
+        modern("tasks/result", {"taskId": "1"}),
     ],
 )
 def test_what_is_not_in_the_table_of_its_era_is_refused(message: model.Request) -> None:
@@ -155,14 +163,24 @@ def test_n12_a_variant_of_an_envelope_key_is_refused(body: bytes) -> None:
         ("\uff4eame", Reason.INVALID_REQUEST),
         ("n\u0430me", Reason.INVALID_PARAMS),
         ("cursor", Reason.INVALID_PARAMS),
-        ("requestState", Reason.INVALID_PARAMS),
-        ("inputResponses", Reason.INVALID_PARAMS),
         ("x", Reason.INVALID_PARAMS),
     ],
 )
 @pytest.mark.parametrize("make", [legacy, modern])
 def test_n12_a_variant_of_a_parameter_key_is_refused(make: Any, key: str, expected: Reason) -> None:
     assert reason(make("tools/call", {**CALL, key: {}})) is expected
+
+
+@pytest.mark.parametrize("key", ["inputResponses", "requestState"])
+def test_a_retry_is_none_in_the_legacy_era(key: str) -> None:
+    assert reason(legacy("tools/call", {**CALL, key: {}})) is Reason.INVALID_PARAMS
+
+
+@pytest.mark.parametrize("key", ["RequestState", "input_responses", "input\u017fResponses", "requestState "])
+def test_n12_a_variant_of_what_a_retry_brings_is_refused(key: str) -> None:
+    for method, params in (("tools/call", CALL), ("prompts/get", {"name": "p"}), ("resources/read", {"uri": "a:b"})):
+        assert reason(modern(method, {**params, key: {}})) in {Reason.INVALID_REQUEST, Reason.INVALID_PARAMS}
+    assert reason(modern("tools/call", {**CALL, "RequestState": {}})) is Reason.INVALID_REQUEST
 
 
 @pytest.mark.parametrize("key", ["Ta\u017fk", "tas\u212a"])
@@ -221,14 +239,9 @@ def test_a_trace_context_is_taken_only_if_it_is_well_formed(value: Any, taken: s
     assert message.envelope.traceparent == taken
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
-def test_only_listing_and_calling_are_decided(name: str) -> None:
-    assert METHODS[name].decided is (name in {"tools/list", "tools/call"})
-
-
 def test_the_modern_meta_is_required_in_an_unknown_method_too() -> None:
-    body = encoded("resources/list", {})
-    headers = {"mcp-protocol-version": "2026-07-28", "mcp-method": "resources/list"}
+    body = encoded("resources/lost", {})
+    headers = {"mcp-protocol-version": "2026-07-28", "mcp-method": "resources/lost"}
     assert reason(request(body, headers)) is Reason.INVALID_PARAMS
 
 

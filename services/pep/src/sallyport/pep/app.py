@@ -30,6 +30,7 @@ from sallyport.pep.calls import Calls, Hands
 from sallyport.pep.catalog import CatalogStore, LoadedCatalog
 from sallyport.pep.decision import Decider, PdpClient
 from sallyport.pep.effect import Effects
+from sallyport.pep.egress import Egress
 from sallyport.pep.forwarding import Forwarding
 from sallyport.pep.given import Given
 from sallyport.pep.handles import Handles
@@ -57,7 +58,7 @@ from sallyport.runtime.telemetry import Tracing
 # The only routes that answer without authentication; a test walks the app and knows no other (N3).
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 JWKS: Final = "/.well-known/jwks.json"
-PUBLIC_ROUTES: Final = frozenset({WELL_KNOWN, f"{WELL_KNOWN}/mcp", JWKS})
+PUBLIC_ROUTES: Final = frozenset({WELL_KNOWN, f"{WELL_KNOWN}/mcp", f"{WELL_KNOWN}/mcp/{{server:set}}", JWKS})
 MCP: Final = "/mcp"
 MCP_SET: Final = "/mcp/{server:set}"
 _THREADS: Final = 8
@@ -75,15 +76,18 @@ class _SetName(StringConvertor):
 register_url_convertor("set", _SetName())
 
 
-def create_app(pipeline: Pipeline, metadata: dict[str, Json], jwks: dict[str, Json], *, body_bytes: int) -> FastAPI:
+def create_app(
+    pipeline: Pipeline, metadata: Callable[[str], dict[str, Json]], jwks: dict[str, Json], *, body_bytes: int
+) -> FastAPI:
     """The MCP listener's app. No generated documentation: every route is in PUBLIC_ROUTES or is /mcp."""
     app = FastAPI(title="Sallyport", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     endpoint = Endpoint(pipeline.handle, pipeline.turn_away, body_bytes=body_bytes)
     app.router.routes += [Route(MCP, endpoint=endpoint), Route(MCP_SET, endpoint=endpoint)]
 
-    async def resource_metadata() -> JSONResponse:
-        """RFC 9728."""
-        return JSONResponse(metadata, headers={"cache-control": "no-store"})
+    async def resource_metadata(request: HttpRequest) -> JSONResponse:
+        """RFC 9728. Of any name that a set could have: which there are is nobody's business without a token."""
+        server = str(request.path_params.get("server", ""))
+        return JSONResponse(metadata(server), headers={"cache-control": "no-store"})
 
     async def own_keys() -> JSONResponse:
         """RFC 7517: by which an upstream checks whose word our assertion is. Public keys, and nothing else."""
@@ -156,7 +160,8 @@ async def assembled(settings: PepSettings) -> AsyncIterator[Assembled]:
     own = OwnIdentity(settings.assertion) if settings.assertion else None
     async with contextlib.AsyncExitStack() as stack:
         recorder: Recorder = await stack.enter_async_context(open_stream(settings.audit))
-        tracing = Tracing("sallyport-pep", settings.telemetry.otlp_endpoint)
+        egress = Egress(settings.egress)
+        tracing = Tracing("sallyport-pep", settings.telemetry.otlp_endpoint, egress.addresses)
         tracing.start()
         stack.callback(tracing.stop)
         registry = await stack.enter_async_context(hosted(settings))
@@ -164,7 +169,7 @@ async def assembled(settings: PepSettings) -> AsyncIterator[Assembled]:
         tools = Tools(registry, store)
         client = PdpClient(settings.pdp.address, HopKeyFile(settings.pdp.hop_key))
         stack.push_async_callback(client.close)
-        behind = Behind(settings, own, recorder, metrics)
+        behind = Behind(settings, egress, own, recorder, metrics)
         stack.push_async_callback(behind.close)
         deadline = settings.pdp.deadline_ms / 1000
         heard = _told(metrics, recorder, behind)
@@ -286,8 +291,7 @@ async def _listen(settings: PepSettings, gate: Assembled, replaced: Renewal) -> 
         handshake_seconds=settings.limits.handshake_seconds,
         connections=settings.limits.connections,
     )
-    metadata = rooms.authenticators.metadata()
-    app = create_app(Pipeline(rooms), metadata, published(gate.own), body_bytes=limits.body_bytes)
+    app = create_app(Pipeline(rooms), rooms.authenticators.metadata, published(gate.own), body_bytes=limits.body_bytes)
     operators = management.build(
         _not_ready(rooms.in_force, rooms.recorder),
         lambda: {**rooms.in_force.warnings(), **replaced.warnings(), **gate.behind.warnings()},

@@ -29,12 +29,14 @@ _log: Final = structlog.get_logger()
 class Behind:
     """One per process. `watches` run while it serves."""
 
-    def __init__(self, settings: PepSettings, own: OwnIdentity | None, recorder: Recorder, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: PepSettings, egress: Egress, own: OwnIdentity | None, recorder: Recorder, metrics: Metrics
+    ) -> None:
         self._files = Files(settings.upstreams)
         self._recorder, self._metrics = recorder, metrics
         self.changes = Changes()
         self.stopping = asyncio.Event()
-        self.upstreams = Upstreams(UpstreamSettings(VERSION, self._files), Egress(settings.egress), own)
+        self.upstreams = Upstreams(UpstreamSettings(VERSION, self._files), egress, own)
         self.definitions = Definitions(fetcher(self.upstreams), _NOTHING)
         self._ears = Ears(self.upstreams)
         self.definitions.on_change(self._quarantine)

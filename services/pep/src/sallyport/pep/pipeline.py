@@ -76,7 +76,7 @@ class Pipeline:
 
     async def handle(self, request: Request, emit: Emit) -> Answer:
         """Every complete request comes through here, and nothing else leads to a tool. `emit` is its own stream."""
-        trail = Trail(request.peer)
+        trail = Trail(request.peer, request.server)
         try:
             outcome = await self._walk(request, trail, emit)
             return self._counted(outcome, trail) if isinstance(outcome, Answer) else await self._refuse(outcome, trail)
@@ -185,7 +185,7 @@ class Pipeline:
             if leaves(error):
                 raise
         self._rooms.metrics.refused(trail.method, refused.reason)
-        return answers.refused(refused, trail, self._rooms.authenticators.challenge(refused))
+        return answers.refused(refused, trail, self._rooms.authenticators.challenge(refused, trail.server))
 
 
 def _broken(error: BaseException, trail: Trail) -> Refusal:

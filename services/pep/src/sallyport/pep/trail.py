@@ -15,6 +15,7 @@ class Trail:
     """One request's way. Mutable, and owned by the pipeline alone."""
 
     peer: Peer
+    server: str = ""  # the named set that was asked; empty: the whole gate
     traceparent: str = ""
     decision_id: str = field(default_factory=lambda: secrets.token_hex(16))
     caller: Caller | None = None

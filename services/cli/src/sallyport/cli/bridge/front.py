@@ -6,7 +6,6 @@ import asyncio
 from typing import Final
 
 import aiohttp
-import structlog
 from aiohttp import web
 
 from sallyport.cli.bridge import rpc
@@ -25,7 +24,6 @@ _RECEIVE_SECONDS: Final = 10.0
 _TAKE_SECONDS: Final = 30.0  # for a client to take one event of a stream
 _HEADERS: Final = {"Server": "sallyport", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _EVENTS: Final = "text/event-stream"
-_log: Final = structlog.get_logger()
 
 
 class Front:

@@ -48,16 +48,16 @@ class Authenticators:
             kind = TokenRefused if present else Refusal
             return kind(Reason.UNAUTHENTICATED, str(why))
 
-    def challenge(self, refused: Refusal) -> str:
+    def challenge(self, refused: Refusal, server: str = "") -> str:
         """The WWW-Authenticate value that goes with a refusal."""
+        resource = well_known.resource(self._settings, server)
         if refused.reason is Reason.INSUFFICIENT_SCOPE:
-            return well_known.step_up(self._settings.resource, str(refused.data["scope"]))
-        error = "invalid_token" if isinstance(refused, TokenRefused) else ""
-        return well_known.challenge(self._settings.resource, error=error)
+            return well_known.step_up(resource, str(refused.data["scope"]))
+        return well_known.challenge(resource, error="invalid_token" if isinstance(refused, TokenRefused) else "")
 
-    def metadata(self) -> dict[str, Json]:
-        """RFC 9728 protected resource metadata."""
-        return well_known.metadata(self._settings)
+    def metadata(self, server: str = "") -> dict[str, Json]:
+        """RFC 9728 protected resource metadata, of the whole gate or of one named set."""
+        return well_known.metadata(self._settings, server)
 
     def _identify(self, request: Request, now: float) -> Caller:
         orchestrator = self._precondition.admit(request.peer, now)
@@ -74,7 +74,7 @@ class Authenticators:
         if authorization is not None and forwards:
             raise Rejected("two ways to name the caller at once")
         if authorization is not None:
-            return self._bearer.identify(authorization, request.peer, now)
+            return self._bearer.identify(authorization, request.peer, now, request.server)
         if named is not None and forwards:
             return self._forwarded.identify(given, named, request.peer, now)
         raise Rejected("nothing names the caller")

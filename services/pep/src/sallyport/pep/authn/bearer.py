@@ -41,8 +41,8 @@ class Bearer:
         """Each issuer's, for who watches the files."""
         return tuple(trusted.keys for trusted in self._trusted.values())
 
-    def identify(self, authorization: str, peer: Peer, now: float) -> Caller:
-        """Raises Rejected."""
+    def identify(self, authorization: str, peer: Peer, now: float, server: str = "") -> Caller:
+        """Raises Rejected. A token for one named set of the gate is good there, and nowhere else (RFC 8707)."""
         credentials = _CREDENTIALS.fullmatch(authorization)
         if credentials is None:
             raise Rejected("Authorization is not `Bearer` and one token")
@@ -50,7 +50,9 @@ class Bearer:
         claims = jws.json_object(token.payload, "the claims")
         trusted = self._choose(token, claims.get("iss"))
         jws.verify(token, trusted.keys.value, trusted.algorithms)
-        return self._caller(read.SignedClaims(claims), token, trusted.issuer, peer, now)
+        signed = read.SignedClaims(claims)
+        read.audience(signed, self._ours | {f"{one}/{server}" for one in self._ours if server})
+        return self._caller(signed, token, trusted.issuer, peer, now)
 
     def _choose(self, token: jws.Unverified, issuer: Json) -> _Trusted:
         """`iss` before it is verified picks among listed issuers, whose key then has to verify it."""
@@ -64,7 +66,6 @@ class Bearer:
     def _caller(
         self, claims: read.SignedClaims, token: jws.Unverified, issuer: Issuer, peer: Peer, now: float
     ) -> Caller:
-        read.audience(claims, self._ours)
         times = read.times(claims, now, issuer.leeway_seconds)
         read.confirmation(claims, peer.certificate)
         user, agent = read.user_and_agent(claims)

@@ -32,10 +32,15 @@ def step_up(resource: str, scope: str) -> str:
     return f'Bearer error="insufficient_scope", scope="{scope}", resource_metadata="{url(resource)}"'
 
 
-def metadata(settings: PepSettings) -> dict[str, Json]:
+def resource(settings: PepSettings, server: str) -> str:
+    """Who we are, at /mcp or at /mcp/SERVER."""
+    return f"{settings.resource}/{server}" if server else settings.resource
+
+
+def metadata(settings: PepSettings, server: str = "") -> dict[str, Json]:
     """RFC 9728 §2; public, so it holds nothing that an issuer's own metadata doesn't."""
     return {
-        "resource": settings.resource,
+        "resource": resource(settings, server),
         "authorization_servers": [issuer.issuer for issuer in settings.issuers],
         "bearer_methods_supported": ["header"],
         "resource_name": "Sallyport",

@@ -32,6 +32,8 @@ TOO_LARGE: Final = "its answer is too large"
 _MAX_LINE: Final = 8190
 _MAX_HEADERS: Final = 100
 _MAX_HEADS: Final = 16
+_RATE: Final = 256 << 10  # bytes a second of a stream without end
+_BURST: Final = 4.0  # seconds of it at once
 _PIECES: Final = 512 << 10  # bytes of a request that are written at once
 _KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 
@@ -123,6 +125,7 @@ class Exchange:
     def __init__(self, response: aiohttp.ClientResponse, deadline: Deadline, max_bytes: int | None) -> None:
         self._response, self._deadline = response, deadline
         self._left = max_bytes
+        self._paid = 0.0  # until when the bytes that came would have taken, at the rate of a stream
         self.status = response.status
         self.kind = response.content_type
         self.handed_on = False  # somebody else sees to its end
@@ -145,11 +148,20 @@ class Exchange:
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamBroke(BROKE, f"{type(error).__name__} in its answer", fault=True) from None
         self._deadline.for_all()
-        if self._left is not None:
+        if self._left is None:
+            await self._throttle(len(data))
+        else:
             self._left -= len(data)
             if self._left < 0:
                 raise UpstreamBroke(TOO_LARGE, "an answer over its cap")
         return data
+
+    async def _throttle(self, size: int) -> None:
+        """A stream without a cap has a rate in its place: a flood of what nobody asked for costs time, too."""
+        now = asyncio.get_running_loop().time()
+        self._paid = max(self._paid, now - _BURST) + size / _RATE
+        if self._paid > now:
+            await asyncio.sleep(self._paid - now)
 
     async def whole(self) -> bytes:
         pieces = []
