@@ -1,14 +1,14 @@
-"""`make bench`: the gate against a bare SDK server with the same tool, then the PDP alone (pdp.py), each beside a peer.
+"""`make bench`: the gate against a bare SDK server with the same tool, an upstream through the gate and past it, many
+streams, then the PDP alone, each beside a peer.
 
 Machines are shared and noisy: the ratios are what to quote. The gate's peer has no TLS, no tokens, no policies, no
-record. `python -m tests.bench gate` or `pdp` measures one of the two.
+record. `python -m tests.bench gate`, `proxied`, `streams` or `pdp` measures one of them.
 """
 
 from __future__ import annotations
 
 import json
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,19 +21,12 @@ import uvloop
 
 from sallyport.cli.endpoint import Endpoint
 from sallyport.runtime.tls import client_context
-from tests.bench import pdp
-from tests.bench.figures import Figures, resident_mib, say
-from tests.bench.load import Target, http_request, measure
+from tests.bench import pdp, proxied, streams
+from tests.bench.figures import resident_mib, say
+from tests.bench.load import Target, http_request
+from tests.bench.measuring import CLIENTS, META, ROUNDS, SECONDS, VERSION, compare, rounds
 from tests.support import laptop
 
-ROUNDS = 3
-SECONDS = 3.0
-CLIENTS = (1, 32)
-VERSION = "2026-07-28"
-META = {
-    "io.modelcontextprotocol/protocolVersion": VERSION,
-    "io.modelcontextprotocol/clientCapabilities": {},
-}
 ROOMS = Path(__file__).resolve().parents[2] / "services/pep/src/sallyport/pep"
 
 
@@ -84,16 +77,6 @@ def gated(directory: Path, endpoint: Endpoint) -> Target:
     return Target(str(url.hostname), int(url.port or 0), tls, request, b'"isError":false')
 
 
-def rounds(target: Target, clients: int) -> Figures:
-    """The median of each figure over the rounds."""
-    measured = [uvloop.run(measure(target, clients=clients, seconds=SECONDS)) for _ in range(ROUNDS)]
-    return Figures(
-        statistics.median(one.per_second for one in measured),
-        statistics.median(one.p50 for one in measured),
-        statistics.median(one.p99 for one in measured),
-    )
-
-
 def lines_per_room() -> Iterator[tuple[str, int]]:
     for path in sorted(ROOMS.iterdir()):
         files = [path] if path.suffix == ".py" else sorted(path.rglob("*.py"))
@@ -102,9 +85,13 @@ def lines_per_room() -> Iterator[tuple[str, int]]:
 
 
 def main() -> None:
-    chosen = sys.argv[1:] or ["gate", "pdp"]
+    chosen = sys.argv[1:] or ["gate", "proxied", "streams", "pdp"]
     if "gate" in chosen:
         gate()
+    if "proxied" in chosen:
+        proxied.run()
+    if "streams" in chosen:
+        streams.run()
     if "pdp" in chosen:
         uvloop.run(pdp.run())
 
@@ -117,18 +104,11 @@ def gate() -> None:
         with laptop.up(directory) as running, bare(directory) as peer:
             ours = gated(directory, running.endpoint)
             for clients in CLIENTS:
-                compare(clients, rounds(peer, clients), rounds(ours, clients))
+                compare(clients, "bare SDK server", rounds(peer, clients), rounds(ours, clients))
             at = running.endpoint
             say(f"memory after the load: PEP {resident_mib(at.pep):.0f} MiB, PDP {resident_mib(at.pdp):.0f} MiB")
     say("lines of code per room of the PEP: " + ", ".join(f"{name} {count}" for name, count in lines_per_room()))
     say()
-
-
-def compare(clients: int, peer: Figures, ours: Figures) -> None:
-    for name, one in (("bare SDK server", peer), ("gate: TLS, token, Cedar, audit", ours)):
-        say(f"c{clients:<3}{name:<30}{one.per_second:>5.0f}{one.p50:>8.2f}{one.p99:>8.2f}")
-    ratio, added = ours.per_second / peer.per_second, ours.p50 - peer.p50
-    say(f"c{clients:<3}ratio of calls/s {ratio:.2f}; added p50 {added:+.2f} ms, p99 {ours.p99 - peer.p99:+.2f} ms")
 
 
 if __name__ == "__main__":

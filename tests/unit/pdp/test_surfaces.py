@@ -306,7 +306,7 @@ def test_a_policy_names_only_what_the_catalog_lists(literal: str, known: bool) -
         f"forbid (principal, action, resource == {literal});",
         f"forbid (principal, action, resource is {kind}) when {{ resource == {literal} }};",
     ):
-        found = {"tools": FAR, "surfaces": SURFACES, "policies": {"x.cedar": f'@id("x") {text}'}}
+        found: dict[str, Any] = {"tools": FAR, "surfaces": SURFACES, "policies": {"x.cedar": f'@id("x") {text}'}}
         if known:
             snapshot(**found)
         else:

@@ -66,7 +66,7 @@ async def test_published_routes_answer_and_take_get_alone(app: FastAPI) -> None:
     async with client(app) as http:
         for path in composition.PUBLIC_ROUTES:
             shown = (await http.get(path.replace("{server:set}", "crm"))).json()
-            assert shown["keys"] == [] if path == composition.JWKS else shown["resource"].startswith("https://")
+            assert shown["keys"] == [] if route == composition.JWKS else shown["resource"].startswith("https://")
             assert (await http.post(path)).status_code == 405
             assert (await http.get(f"{path}/")).status_code == 404
 

@@ -1,4 +1,4 @@
-{{- /* catalog.yaml, rendered from `tools` and `upstreams`; the reviewed entries of hosted tools come with the chart. */ -}}
+{{- /* catalog.yaml, rendered from `tools`, `catalog` and `upstreams`; the reviewed entries of hosted tools come with the chart. */ -}}
 
 {{- define "sallyport.shippedTools" -}}
 {{- $byName := dict -}}
@@ -24,10 +24,34 @@
 
 {{- define "sallyport.catalog" -}}
 {{- $catalog := dict "tools" (include "sallyport.tools" . | fromJsonArray) -}}
+{{- range $part, $entries := .Values.catalog -}}
+{{- if $entries -}}{{- $_ := set $catalog $part $entries -}}{{- end -}}
+{{- end -}}
 {{- $upstreams := dict -}}
-{{- range .Values.upstreams -}}{{- $_ := set $upstreams .name (dict "url" .url) -}}{{- end -}}
+{{- range .Values.upstreams -}}{{- $_ := set $upstreams .name (include "sallyport.upstream" . | fromJson) -}}{{- end -}}
 {{- if $upstreams -}}{{- $_ := set $catalog "upstreams" $upstreams -}}{{- end -}}
 {{- toYaml $catalog -}}
+{{- end -}}
+
+{{- /* An entry of the catalog's upstreams: which header and certificate there are; their values are files. */ -}}
+{{- define "sallyport.upstream" -}}
+{{- $entry := pick . "url" "era" "audience" "limits" -}}
+{{- with .credential -}}{{- $_ := set $entry "credential" (include "sallyport.credentialHeader" .) -}}{{- end -}}
+{{- if .clientCertificate -}}{{- $_ := set $entry "client_certificate" true -}}{{- end -}}
+{{- if .assertion -}}{{- $_ := set $entry "assertion" true -}}{{- end -}}
+{{- $entry | toJson -}}
+{{- end -}}
+
+{{- define "sallyport.credentialHeader" -}}
+{{- .header | default "authorization" -}}
+{{- end -}}
+
+{{- /* The upstreams that some tool, prompt or resource is of. */ -}}
+{{- define "sallyport.usedUpstreams" -}}
+{{- $used := list -}}
+{{- range include "sallyport.tools" . | fromJsonArray -}}{{- $used = append $used (dig "provider" "upstream" "" .) -}}{{- end -}}
+{{- range concat .Values.catalog.prompts .Values.catalog.resources -}}{{- $used = append $used .upstream -}}{{- end -}}
+{{- $used | compact | uniq | toJson -}}
 {{- end -}}
 
 {{- /* Not empty if a listed tool is provided by one of these hosted functions. */ -}}

@@ -6,7 +6,11 @@
       (include "sallyport.wrong.keys" . | fromJsonArray)
       (include "sallyport.wrong.network" . | fromJsonArray)
       (include "sallyport.wrong.images" . | fromJsonArray)
+      (include "sallyport.wrong.networks" . | fromJsonArray)
+      (include "sallyport.wrong.upstreams" . | fromJsonArray)
+      (include "sallyport.wrong.assertion" . | fromJsonArray)
       (include "sallyport.wrong.tools" . | fromJsonArray)
+      (include "sallyport.wrong.catalog" . | fromJsonArray)
       (include "sallyport.wrong.clashes" . | fromJsonArray)
       (include "sallyport.wrong.production" . | fromJsonArray) -}}
 {{- if $wrong -}}
@@ -138,6 +142,8 @@
 {{- printf "the url's host %q is the pod's own, the node's or a metadata service: a tool could fetch the node's credentials there. Name the server." . -}}
 {{- else if and (not $quad) (not (contains ":" .)) (regexMatch "(^|\\.)(0x[0-9a-f]*|[0-9]+)$" .) -}}
 {{- printf "the url's host %q is a number that programs read as different addresses. Write four numbers from 0 to 255, or a name." . -}}
+{{- else if and (not $quad) (not (contains ":" .)) (not (regexMatch "(^|\\.)[a-z]([a-z0-9-]{0,61}[a-z0-9])?$" .)) -}}
+{{- printf "the url's host %q is no name: its last part begins with a letter, and ends with one or a digit. Write the server's name." . -}}
 {{- end -}}
 {{- end -}}
 
@@ -157,19 +163,13 @@
 
 {{- define "sallyport.wrong.tools" -}}
 {{- $wrong := list -}}
-{{- if not .Values.tools -}}
-{{- $wrong = append $wrong "tools is empty: a gate without tools serves nothing. List at least one." -}}
+{{- if not (concat .Values.tools .Values.catalog.prompts .Values.catalog.resources) -}}
+{{- $wrong = append $wrong "tools is empty, and so are prompts and resources of catalog: the gate would serve nothing. List at least one." -}}
 {{- end -}}
 {{- $shipped := include "sallyport.shippedTools" . | fromJson -}}
-{{- $upstreams := list -}}
-{{- range .Values.upstreams -}}{{- $upstreams = append $upstreams .name -}}{{- end -}}
 {{- range include "sallyport.tools" . | fromJsonArray -}}
 {{- if not .provider -}}
 {{- $wrong = append $wrong (printf "tools: %q is not a hosted tool; shipped are %s. Give the whole catalog entry for one of your own." .name (keys $shipped | sortAlpha | join ", ")) -}}
-{{- end -}}
-{{- $upstream := dig "provider" "upstream" "" . -}}
-{{- if and $upstream (not (has $upstream $upstreams)) -}}
-{{- $wrong = append $wrong (printf "tools: %q names the upstream %q, which upstreams doesn't list: no door would open for it." .name $upstream) -}}
 {{- end -}}
 {{- end -}}
 {{- if and (include "sallyport.usesDatabase" .) (not .Values.database.url) -}}

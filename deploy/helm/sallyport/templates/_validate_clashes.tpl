@@ -15,7 +15,7 @@
 {{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" .Release.Name) -}}
 {{- $wrong = append $wrong (printf "the release's name is %q: a Service is named after it, so begin it with a letter and use a-z, 0-9 and - only." .Release.Name) -}}
 {{- end -}}
-{{- $lists := dict "orchestrators" list "orchestrators (spiffe, dns)" list "issuers" list "issuers (issuer)" list "upstreams" list "tools" list -}}
+{{- $lists := dict "orchestrators" list "orchestrators (spiffe, dns)" list "issuers" list "issuers (issuer)" list "upstreams" list "tools" list "catalog.prompts" list "catalog.resources" list -}}
 {{- $forwarded := list -}}
 {{- range .Values.orchestrators -}}
 {{- $_ := set $lists "orchestrators" (append (get $lists "orchestrators") .name) -}}
@@ -31,6 +31,8 @@
 {{- end -}}
 {{- range .Values.upstreams -}}{{- $_ := set $lists "upstreams" (append (get $lists "upstreams") .name) -}}{{- end -}}
 {{- range include "sallyport.tools" . | fromJsonArray -}}{{- $_ := set $lists "tools" (append (get $lists "tools") (lower .name)) -}}{{- end -}}
+{{- range .Values.catalog.prompts -}}{{- $_ := set $lists "catalog.prompts" (append (get $lists "catalog.prompts") (lower .name)) -}}{{- end -}}
+{{- range .Values.catalog.resources -}}{{- $_ := set $lists "catalog.resources" (append (get $lists "catalog.resources") (coalesce .uri .template .prefix "")) -}}{{- end -}}
 {{- range $list, $names := $lists -}}
 {{- range include "sallyport.twice" (compact $names) | fromJsonArray -}}
 {{- $wrong = append $wrong (printf "%s: %q stands there twice: one would silently win. Remove or rename one." $list .) -}}

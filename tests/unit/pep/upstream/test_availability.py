@@ -193,7 +193,7 @@ async def test_a_probe_is_the_gates_own_request_and_only_one_is_sent() -> None:
             with pytest.raises(UpstreamUnavailable):
                 await before.ask()
         opponent.got.clear()
-        circuit = before.upstreams._standing["crm"].leg.circuit
+        circuit = before.upstreams._standing["crm"].leg.standing.circuit
         await until(lambda: asyncio.get_running_loop().time() >= circuit._until)
         told = await asyncio.gather(*(before.ask() for _ in range(20)), return_exceptions=True)
         assert all(isinstance(one, UpstreamUnavailable) for one in told)
@@ -214,7 +214,7 @@ async def test_one_callers_slow_tool_doesnt_shut_out_those_who_are_answered() ->
             assert isinstance(await before.ask(), Reply)
             await asyncio.wait([slow])
             assert isinstance(slow.exception(), TimeoutError)
-        assert before.upstreams._standing["crm"].leg.circuit.is_open is False
+        assert before.upstreams._standing["crm"].leg.standing.circuit.is_open is False
 
 
 async def test_a_call_is_never_sent_twice_and_what_has_no_effect_once_more() -> None:

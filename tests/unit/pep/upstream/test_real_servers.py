@@ -109,10 +109,9 @@ async def test_a_changed_list_is_told_to_whoever_listens(met: tuple[Gate, str, s
     if era == LEGACY and kind != "stateful":
         return  # without a session there is no stream that lasts
     heard: list[str] = []
-    wanted = {"notifications": {"toolsListChanged": True}}
 
     async def listen() -> None:
-        asked = forward("subscriptions/listen", wanted)
+        asked = forward("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
         frames = before.upstreams.listen("crm", before.upstream, asked, begun=lambda: None)
         async with aclosing(frames):
             async for method, _ in frames:
@@ -134,6 +133,17 @@ async def test_a_hundred_callers_at_once_are_all_answered(met: tuple[Gate, str, 
     asked = [forward(params=call("test_simple_text"), identity=who(f"u{n % 10}")) for n in range(100)]
     answers = await asyncio.gather(*(before.ask(one) for one in asked))
     assert all(isinstance(found, Reply) for found in answers)
+
+
+async def test_a_legacy_server_that_ends_its_stream_in_the_middle_is_asked_for_the_rest(
+    met: tuple[Gate, str, str],
+) -> None:
+    client = Client()
+    asked = forward(params=call("test_reconnection"), envelope=WATCHED)
+    found = await met[0].ask(asked, client)
+    assert isinstance(found, Reply)
+    if met[1] != "json":
+        assert [params["data"] for _, params in client.heard] == ["Before disconnect", "After reconnect"]
 
 
 class Patient:

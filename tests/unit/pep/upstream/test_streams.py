@@ -21,6 +21,7 @@ from tests.support.upstream_leg import (
     envelope,
     event,
     forward,
+    http,
     result,
     saying,
     stream_head,
@@ -238,3 +239,21 @@ def test_any_json_survives_the_way() -> None:
     value: Json = {"text": "a\nb\rc\u2028d", "n": [1.5, None]}
     (data,) = Events(1000).feed(event(value))
     assert json.loads(data) == value
+
+
+async def test_a_rest_that_is_refused_leaves_the_effect_unknown_and_repeats_nothing() -> None:
+    async def say(got: Got, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if got.verb == "GET":
+            assert got.headers["last-event-id"] == "e-1"
+            writer.write(http(b"", "text/plain", "404 Not Found"))
+        else:
+            writer.write(stream_head() + chunk(b"id: e-1\nretry: 1\ndata:\n\n") + END)
+
+    async with against(say, LEGACY, session=True) as (gate, opponent):
+        with pytest.raises(UpstreamBroke):
+            await gate.ask()
+        assert [got.verb for got in opponent.got if got.verb == "GET" or got.method == "tools/call"] == ["POST", "GET"]
+    async with against(say, MODERN) as (gate, opponent):
+        with pytest.raises(UpstreamBroke):
+            await gate.ask()
+        assert not [got for got in opponent.got if got.verb == "GET"]

@@ -45,9 +45,10 @@ volumeMounts:
   {{- if .Values.database.url }}
   - {name: database, mountPath: /etc/sallyport/database, readOnly: true}
   {{- end }}
-  {{- range .Values.upstreams }}
-  {{- if or .caSecret .credentialSecret }}
-  - {name: upstream-{{ .name }}, mountPath: /etc/sallyport/upstreams/{{ .name }}, readOnly: true}
+  {{- range $name := include "sallyport.upstreamFiles" . | fromJson | keys | sortAlpha }}
+  - {name: upstream-{{ $name }}, mountPath: /etc/sallyport/upstreams/{{ $name }}, readOnly: true}
   {{- end }}
+  {{- if .Values.assertion.secret }}
+  - {name: assertion, mountPath: /etc/sallyport/assertion, readOnly: true}
   {{- end }}
 {{- end -}}

@@ -5,7 +5,32 @@
   secret:
     secretName: {{ .secret | quote }}
     defaultMode: 0440
-    items: [{{ range $i, $key := .keys }}{{ if $i }}, {{ end }}{key: {{ $key }}, path: {{ $key }}}{{ end }}]
+    items: [{{ range $i, $key := .keys }}{{ if $i }}, {{ end }}{key: {{ $key | quote }}, path: {{ $key | quote }}}{{ end }}]
+{{- end -}}
+
+{{- /* By upstream: what its folder is made of, as the sources of a projected volume. Those without a file have no folder. */ -}}
+{{- define "sallyport.upstreamFiles" -}}
+{{- $folders := dict -}}
+{{- range .Values.upstreams -}}
+{{- $sources := list -}}
+{{- with .ca -}}
+{{- $items := list (dict "key" (.key | default "ca.crt") "path" "ca.crt") -}}
+{{- if .configMap -}}
+{{- $sources = append $sources (dict "configMap" (dict "name" .configMap "items" $items)) -}}
+{{- else -}}
+{{- $sources = append $sources (dict "secret" (dict "name" .secret "items" $items)) -}}
+{{- end -}}
+{{- end -}}
+{{- with .credential -}}
+{{- $sources = append $sources (dict "secret" (dict "name" .secret "items" (list (dict "key" (.key | default "credential") "path" "credential")))) -}}
+{{- end -}}
+{{- with .clientCertificate -}}
+{{- $items := list (dict "key" "tls.crt" "path" "tls.crt") (dict "key" "tls.key" "path" "tls.key") -}}
+{{- $sources = append $sources (dict "secret" (dict "name" .secret "items" $items)) -}}
+{{- end -}}
+{{- if $sources -}}{{- $_ := set $folders .name $sources -}}{{- end -}}
+{{- end -}}
+{{- $folders | toJson -}}
 {{- end -}}
 
 {{- define "sallyport.volumes" -}}
@@ -61,19 +86,15 @@
       - secret: {name: {{ . | quote }}, items: [{key: password, path: password}]}
       {{- end }}
 {{- end }}
-{{- range .Values.upstreams }}
-{{- if or .caSecret .credentialSecret }}
-- name: upstream-{{ .name }}
+{{- range $name, $sources := include "sallyport.upstreamFiles" . | fromJson }}
+- name: upstream-{{ $name }}
   projected:
     defaultMode: 0440
     sources:
-      {{- with .caSecret }}
-      - secret: {name: {{ . | quote }}, items: [{key: ca.crt, path: ca.crt}]}
-      {{- end }}
-      {{- with .credentialSecret }}
-      - secret: {name: {{ . | quote }}, items: [{key: credential, path: credential}]}
-      {{- end }}
+      {{- toYaml $sources | nindent 6 }}
 {{- end }}
+{{- with .Values.assertion.secret }}
+{{ include "sallyport.secretVolume" (dict "name" "assertion" "secret" . "keys" $.Values.assertion.keys) }}
 {{- end }}
 {{- if not .Values.audit.persistence.enabled }}
 # The record dies with the pod: for a first look only.

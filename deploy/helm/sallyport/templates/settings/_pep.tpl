@@ -35,8 +35,6 @@
 {{- end -}}
 
 {{- define "sallyport.pepSettings" -}}
-{{- $egress := list -}}
-{{- range include "sallyport.destinations" . | fromJsonArray -}}{{- $egress = append $egress .address -}}{{- end -}}
 {{- $name := include "sallyport.fullname" . -}}
 {{- $settings := dict
       "listen" (printf "%s:8443" .Values.listenAddress)
@@ -47,7 +45,7 @@
       "pdp" (dict "address" (include "sallyport.pdpAddress" .) "hop_key" "/run/sallyport/hop.key" "deadline_ms" (int .Values.pdp.deadlineMs))
       "policies" "/etc/sallyport/policies"
       "issuers" (include "sallyport.pepIssuers" . | fromJsonArray)
-      "egress" ($egress | uniq | sortAlpha)
+      "egress" (include "sallyport.egress" . | fromJsonArray)
       "limits" (dict "connections" (int .Values.limits.connections) "body_bytes" (int .Values.limits.bodyBytes) "drain_seconds" (int .Values.stopSeconds.drain)) -}}
 {{- $_ := set $settings "audit" (include "sallyport.auditSettings" . | fromJson) -}}
 {{- if include "sallyport.usesFiles" . -}}{{- $_ := set $settings "files" (dict "root" "/srv/files") -}}{{- end -}}
@@ -55,6 +53,14 @@
 {{- $database := dict "url" (include "sallyport.databaseUrl" .) -}}
 {{- if .Values.database.passwordSecret -}}{{- $_ := set $database "password_file" "/etc/sallyport/database/password" -}}{{- end -}}
 {{- $_ := set $settings "database" $database -}}
+{{- end -}}
+{{- if include "sallyport.upstreamFiles" . | fromJson -}}{{- $_ := set $settings "upstreams" "/etc/sallyport/upstreams" -}}{{- end -}}
+{{- with .Values.assertion -}}
+{{- if .secret -}}
+{{- $keys := list -}}
+{{- range .keys -}}{{- $keys = append $keys (printf "/etc/sallyport/assertion/%s" .) -}}{{- end -}}
+{{- $_ := set $settings "assertion" (dict "key" $keys "issuer" .issuer "ttl_seconds" (int .ttlSeconds)) -}}
+{{- end -}}
 {{- end -}}
 {{- with .Values.logging.otlpEndpoint -}}{{- $_ := set $settings "telemetry" (dict "otlp_endpoint" .) -}}{{- end -}}
 {{- toYaml $settings -}}

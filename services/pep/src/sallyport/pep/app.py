@@ -176,7 +176,7 @@ async def assembled(settings: PepSettings) -> AsyncIterator[Assembled]:
         in_force = CatalogInForce(store, client, deadline, heard, behind.changes.policies_changed)
         stack.push_async_callback(in_force.close)
         metrics.follow_policies(in_force.policy_state)
-        metrics.follow_readiness(_not_ready(in_force, recorder))
+        metrics.follow_readiness(_not_ready(in_force, recorder, behind))
         decider = Decider(client, tools, release.fulfils)
         given = Given(Handles(_handle_key(settings)))
 
@@ -236,9 +236,14 @@ def _told(metrics: Metrics, recorder: Recorder, behind: Behind) -> Callable[[Loa
     return tell
 
 
-def _not_ready(in_force: CatalogInForce, recorder: Recorder) -> management.Reasons:
+def _not_ready(in_force: CatalogInForce, recorder: Recorder, behind: Behind) -> management.Reasons:
     """Why this gate isn't ready: the one answer for /ready and for the metrics."""
-    return lambda: in_force.not_ready(recorder.failure())
+
+    def reasons() -> Mapping[str, str]:
+        upstreams = behind.not_ready()
+        return {**in_force.not_ready(recorder.failure()), **({"upstreams": upstreams} if upstreams else {})}
+
+    return reasons
 
 
 async def run(settings: PepSettings, *, plain_http: bool) -> None:
@@ -293,7 +298,7 @@ async def _listen(settings: PepSettings, gate: Assembled, replaced: Renewal) -> 
     )
     app = create_app(Pipeline(rooms), rooms.authenticators.metadata, published(gate.own), body_bytes=limits.body_bytes)
     operators = management.build(
-        _not_ready(rooms.in_force, rooms.recorder),
+        _not_ready(rooms.in_force, rooms.recorder, gate.behind),
         lambda: {**rooms.in_force.warnings(), **replaced.warnings(), **gate.behind.warnings()},
         rooms.metrics,
         settings.tls.management_clients,

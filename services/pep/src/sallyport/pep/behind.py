@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from sallyport.pep.upstream.definitions import Definitions
 from sallyport.pep.upstream.files import Files
 from sallyport.pep.upstream.listing import fetcher
 
+_PATIENCE: Final = 10.0  # seconds that a start waits for upstreams: one that is away keeps nothing else from serving
 _NOTHING: Final = Catalog.model_construct(tools=(), prompts=(), resources=(), upstreams={}, servers={})
 _log: Final = structlog.get_logger()
 
@@ -39,6 +41,8 @@ class Behind:
         self.upstreams = Upstreams(UpstreamSettings(VERSION, self._files), egress, own)
         self.definitions = Definitions(fetcher(self.upstreams), _NOTHING)
         self._ears = Ears(self.upstreams)
+        self._followed = asyncio.Event()
+        self._settled = False
         self.definitions.on_change(self._quarantine)
         self.upstreams.on_list_changed(self._list_changed)
 
@@ -46,12 +50,18 @@ class Behind:
         """Another catalog is in force."""
         self.definitions.follow(catalog)
         self._ears.follow(catalog)
+        self._followed.set()
+
+    def not_ready(self) -> str:
+        """Until each upstream was asked once, or didn't answer: before, all that it has is in quarantine."""
+        return "" if self._settled else "upstreams were not asked yet"
 
     def watches(self) -> Iterator[Coroutine[Any, Any, None]]:
         """What looks at files and definitions, until cancelled."""
         yield self._files.watch()
         yield self.definitions.watch()
         yield self._ears.watch()
+        yield self._settle()
 
     async def close(self) -> None:
         await self.upstreams.close()
@@ -62,6 +72,12 @@ class Behind:
         files = "; ".join(f"{name}: {why}" for name, why in sorted(self._files.warnings().items()) if why)
         parts = {"upstreams": troubles, "upstream_files": files, "definitions": self.definitions.readiness()}
         return {part: told for part, told in parts.items() if told}
+
+    async def _settle(self) -> None:
+        await self._followed.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.definitions.settled(), _PATIENCE)
+        self._settled = True
 
     def _list_changed(self, upstream: str, kind: str) -> None:
         self.definitions.changed(upstream, kind)

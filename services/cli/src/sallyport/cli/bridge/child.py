@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
+
+import structlog
 
 from sallyport.cli.bridge.keeper import PLAN
 from sallyport.cli.bridge.plan import Plan
@@ -18,6 +21,7 @@ _UNREAD: Final = 2 << 20  # what may wait in our memory for a server that doesn'
 _END_SECONDS: Final = 15.0  # more than the keeper takes with the stubborn
 _CHUNK: Final = 1 << 16
 _KEEPER: Final = "sallyport.cli.bridge.keeper"
+_log: Final = structlog.get_logger()
 
 
 class Deaf(Exception):
@@ -31,6 +35,7 @@ class Babble(Exception):
 @dataclass(frozen=True, slots=True)
 class Child:
     process: asyncio.subprocess.Process
+    name: str  # for the log
     input: asyncio.StreamWriter
     output: asyncio.StreamReader
     errors: asyncio.StreamReader
@@ -72,6 +77,7 @@ async def started(plan: Plan) -> AsyncIterator[Child]:
         child.input.close()
         os.close(ours)
         await asyncio.gather(_gone(child.process), _drain(child.output), _drain(child.errors))
+        _log.info("server ended", session=child.name, code=child.process.returncode)
 
 
 async def _start(plan: Plan, lifeline: int) -> Child:
@@ -88,7 +94,7 @@ async def _start(plan: Plan, lifeline: int) -> Child:
     assert process.stdin is not None  # noqa: S101 — for mypy: all three are pipes
     assert process.stdout is not None  # noqa: S101
     assert process.stderr is not None  # noqa: S101
-    return Child(process, process.stdin, process.stdout, process.stderr)
+    return Child(process, secrets.token_hex(4), process.stdin, process.stdout, process.stderr)
 
 
 async def _gone(process: asyncio.subprocess.Process) -> None:

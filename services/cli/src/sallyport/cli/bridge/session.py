@@ -31,8 +31,9 @@ class Busy(Exception):
 class Session:
     def __init__(self, server: Child) -> None:
         self.id = secrets.token_urlsafe(32)
-        self.name = secrets.token_hex(4)  # for the log: the id is a key
+        self.name = server.name  # for the log: the id is a key
         self.listener: Exchange | None = None
+        self.over = False  # the server ended, or is no MCP server
         self._server = server
         self._running: dict[int, Exchange] = {}
         self._numbers = itertools.count(1)
@@ -66,6 +67,7 @@ class Session:
 
     def fail(self) -> None:
         """Nothing more comes from the server: whoever waits is told."""
+        self.over = True
         for exchange in self._running.values():
             exchange.finish(rpc.error(exchange.id, rpc.INTERNAL_ERROR, "the server ended"))
         if self.listener is not None:

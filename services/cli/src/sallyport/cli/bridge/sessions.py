@@ -22,7 +22,7 @@ class Full(Exception):
 class Sessions:
     def __init__(self, plan: Plan, most: int, idle_seconds: float) -> None:
         self._plan, self._most, self._idle_seconds = plan, most, idle_seconds
-        self._open: dict[str, tuple[Session, asyncio.Task[None]]] = {}
+        self._open: dict[str, tuple[Session, asyncio.Task[None] | None]] = {}
         self._kept: set[asyncio.Task[None]] = set()  # also those that start or end
 
     async def open(self) -> Session:
@@ -34,12 +34,10 @@ class Sessions:
         self._kept.add(task)
         task.add_done_callback(self._kept.discard)
         try:
-            session = await ready
+            return await ready
         except asyncio.CancelledError:
             task.cancel()
             raise
-        self._open[session.id] = session, task
-        return session
 
     def find(self, session_id: str) -> Session | None:
         session, _ = self._open.get(session_id, (None, None))
@@ -48,7 +46,7 @@ class Sessions:
     def close(self, session: Session) -> None:
         """At once nobody finds it; its server ends by and by."""
         _, task = self._open.pop(session.id, (None, None))
-        if task is not None:
+        if task is not None and not session.over:  # else it ends by itself, and its last words are still to be logged
             task.cancel()
 
     async def watch(self) -> None:
@@ -73,6 +71,7 @@ class Sessions:
                 session = Session(server)
                 if ready.done():  # who wanted it has gone
                     return
+                self._open[session.id] = session, asyncio.current_task()
                 ready.set_result(session)
                 _log.info("session begun", session=session.name)
                 try:
@@ -80,7 +79,6 @@ class Sessions:
                 finally:
                     session.fail()
                     self._open.pop(session.id, None)
-            _log.info("server ended", session=session.name, code=server.process.returncode)
         except OSError as error:
             _log.warning("server not started", why=error.strerror)
             if not ready.done():

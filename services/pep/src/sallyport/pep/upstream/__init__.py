@@ -88,7 +88,7 @@ class Upstreams:
 
     def health(self) -> Mapping[str, str]:
         """Each upstream that was tried, and what is wrong with it; empty: nothing."""
-        return {**{name: one.leg.circuit.trouble for name, one in self._standing.items()}, **self._trouble}
+        return {**{name: one.leg.standing.circuit.trouble for name, one in self._standing.items()}, **self._trouble}
 
     def dropped(self) -> Mapping[str, int]:
         """Messages of each upstream that nobody had asked for."""

@@ -11,22 +11,20 @@ from typing import Final
 
 from sallyport.contract.surfaces import Upstream
 from sallyport.pep.model import Emit, Era, Failed, Identity, Json, Reply
-from sallyport.pep.upstream import footing as footings
 from sallyport.pep.upstream import listening, outgoing
 from sallyport.pep.upstream.background import Background
 from sallyport.pep.upstream.channel import UNREACHABLE, Channel, Dial
-from sallyport.pep.upstream.circuit import Circuit
 from sallyport.pep.upstream.credentials import CredentialSource
 from sallyport.pep.upstream.deadline import Deadline
 from sallyport.pep.upstream.failures import Disconnected, SessionLost, UpstreamBroke, UpstreamUnavailable
-from sallyport.pep.upstream.flight import Flight
-from sallyport.pep.upstream.footing import UNSUPPORTED_VERSION, Footing
+from sallyport.pep.upstream.footing import UNSUPPORTED_VERSION
 from sallyport.pep.upstream.forward import Forward
 from sallyport.pep.upstream.hearing import Hearing
 from sallyport.pep.upstream.legacy import Legacy, headers
-from sallyport.pep.upstream.line import HttpRefused, Line, Outgoing
+from sallyport.pep.upstream.line import HttpRefused, Line, Outgoing, Unfinished
 from sallyport.pep.upstream.places import Places
 from sallyport.pep.upstream.sessions import Session, Sessions
+from sallyport.pep.upstream.standing import Standing
 
 _REFUSING: Final = frozenset({401, 403, 404, 405, 429})  # nothing ran, as far as HTTP says anything
 _UNAUTHORIZED: Final = frozenset({401, 403})
@@ -76,16 +74,16 @@ class Leg:
         self._sessions = Sessions(limits, self._begin, self._end)
         self._places = Places(limits.connections, limits.queue)
         self._streams = Places(limits.connections, 0)  # apart: a stream that stays takes no call's place
-        self.circuit = Circuit(asyncio.get_running_loop().time)
-        self._footing: Footing | None = None
-        self._settling: Flight[Footing] | None = None
+        self.standing = Standing(
+            self._line, self._legacy, (upstream.era, manner.version), self._sessions.adopt, changed
+        )
         self._busy = 0
         self._unused = asyncio.Event()
         self.dropped = 0  # messages that nobody waited for
 
     async def request(self, forward: Forward, begun: Callable[[], None], emit: Emit) -> Reply | Failed:
         """See `Upstreams.request`."""
-        self.circuit.check()
+        self.standing.circuit.check()
         dial, deadline = Dial(begun), Deadline(forward.timeout_ms / 1000, self._idle)
         self._busy += 1
         try:
@@ -94,7 +92,7 @@ class Leg:
         except TimeoutError:
             if not dial.out:
                 raise UpstreamUnavailable(UNREACHABLE, "no place, connection or session in time") from None
-            self.circuit.failed("no answer in time", deadline.began)
+            self.standing.circuit.failed("no answer in time", deadline.began)
             raise
         except UpstreamUnavailable as unavailable:
             if dial.out:  # of a second try: what the first one did isn't known
@@ -107,7 +105,7 @@ class Leg:
         self, forward: Forward, begun: Callable[[], None]
     ) -> AsyncGenerator[tuple[str, Mapping[str, Json]]]:
         """See `Upstreams.listen`."""
-        self.circuit.check()
+        self.standing.circuit.check()
         dial, deadline = Dial(begun), Deadline(forward.timeout_ms / 1000, None)
         self._busy += 1
         try:
@@ -123,8 +121,7 @@ class Leg:
         """Say good-bye in every session, for a moment; with `unused` once nothing is under way."""
         if unused and self._busy:
             await self._unused.wait()
-        if self._settling is not None:
-            await self._settling.end()
+        await self.standing.close()
         for session in await self._sessions.close():
             self._end(session)
         await self._background.close(_LAST_WORDS)
@@ -150,7 +147,7 @@ class Leg:
             return Failed(_INTERNAL, "the upstream lost its session")
 
     async def _once(self, forward: Forward, dial: Dial, deadline: Deadline, emit: Emit) -> Reply | Failed:
-        footing = await self._settled()
+        footing = await self.standing.footing()
         if footing.session is None:
             return await self._send(forward, None, dial, deadline, emit)
         async with self._session(forward.identity, footing.session) as session:
@@ -173,18 +170,28 @@ class Leg:
         if session is not None:
             hearing.decline = lambda question: self._legacy.decline(session, question, deadline)
         try:
-            answer, _ = await self._line.ask(sent, dial, deadline, hearing)
+            answer = await self._answer(sent, session, dial, deadline, hearing)
         except HttpRefused as refused:
             return self._refused(refused, session, deadline.began)
         except BaseException as error:
-            self._note(error, deadline.began)
+            self.standing.failed(error, deadline.began)
             if session is not None and dial.out and not isinstance(error, Disconnected):
                 self._background.spawn(self._legacy.cancel(session, request_id))
             raise
         finally:
             self.dropped += hearing.dropped
-        self._answered()
+        self.standing.answered()
         return self._believed(answer, session)
+
+    async def _answer(
+        self, sent: Outgoing, session: Session | None, dial: Dial, deadline: Deadline, hearing: Hearing
+    ) -> Reply | Failed:
+        try:
+            return (await self._line.ask(sent, dial, deadline, hearing))[0]
+        except Unfinished as unfinished:
+            if session is None or not session.id:
+                raise
+            return await self._line.resume(sent, unfinished, deadline, hearing)
 
     def _outgoing(self, forward: Forward, session: Session | None, request_id: int) -> Outgoing:
         if session is None:
@@ -199,12 +206,12 @@ class Leg:
         if isinstance(answer, Failed):
             if answer.code != UNSUPPORTED_VERSION:
                 return answer
-            self._footing = None  # it has changed its mind; the next request asks
+            self.standing.forget()  # it has changed its mind; the next request asks
             return Failed(_INTERNAL, "the upstream speaks another revision by now")
         return answer if session is None else Reply(answer.result)  # the legacy era has no result types
 
     def _refused(self, refused: HttpRefused, session: Session | None, began: float) -> Failed:
-        self._note(refused, began)
+        self.standing.failed(refused, began)
         if session is not None and session.id and refused.status in {_NOT_FOUND, _BAD_REQUEST}:
             self._sessions.forget(session)
             if refused.status == _NOT_FOUND:
@@ -212,62 +219,27 @@ class Leg:
         if refused.status not in _REFUSING:
             raise refused
         if refused.status in _UNAUTHORIZED:
-            self.circuit.trouble = f"HTTP {refused.status}: correct its credential"
+            self.standing.circuit.trouble = f"HTTP {refused.status}: correct its credential"
         if refused.status in _NOT_THERE:
-            self._footing = None
+            self.standing.forget()
         return Failed(_INTERNAL, f"the upstream refused the request (HTTP {refused.status})")
-
-    async def _settled(self) -> Footing:
-        """The footing, found out by one for all who come meanwhile. Raises UpstreamUnavailable."""
-        if self._footing is not None and not self.circuit.is_open:
-            return self._footing
-        if self._settling is None:
-            self.circuit.check()
-            self._settling = Flight(self._settle)
-        return await self._settling.join()
-
-    async def _settle(self) -> Footing:
-        began = asyncio.get_running_loop().time()
-        try:
-            found = await footings.settle(self._line, self._legacy, self.upstream.era, self._manner.version)
-            if found.session is not None and found.session.id:
-                self._sessions.adopt(found.session)
-        except UpstreamUnavailable as unavailable:
-            self._note(unavailable, began)
-            self.circuit.trouble = str(unavailable)
-            raise
-        finally:
-            self._settling = None
-        self._footing = found
-        self._answered()
-        return found
 
     async def _begin(self, identity: Identity | None) -> Session:
         began = asyncio.get_running_loop().time()
         try:
             return await self._legacy.begin(identity)
         except UpstreamUnavailable as unavailable:
-            self._note(unavailable, began)
+            self.standing.failed(unavailable, began)
             raise
 
     def _end(self, session: Session) -> None:
         if session.id:
             self._background.spawn(self._legacy.end(session))
 
-    def _note(self, error: BaseException, began: float) -> None:
-        """Count what the network did; after it another server may stand there, which speaks another era."""
-        if isinstance(error, UpstreamBroke | UpstreamUnavailable) and error.fault:
-            self.circuit.failed(str(error), began)
-            self._footing = None
-
-    def _answered(self) -> None:
-        if self.circuit.answered():
-            self._changed("tools")  # whatever it was, it may be another now
-
     async def _frames(
         self, forward: Forward, dial: Dial, deadline: Deadline
     ) -> AsyncGenerator[tuple[str, Mapping[str, Json]]]:
-        footing = await self._settled()
+        footing = await self.standing.footing()
         if footing.era is Era.MODERN:
             request_id = self._line.next_id()
             sent = self._outgoing(forward, None, request_id)
@@ -279,5 +251,5 @@ class Leg:
                 async for frame in frames:
                     yield frame
         except (UpstreamBroke, UpstreamUnavailable) as error:
-            self._note(error, deadline.began)
+            self.standing.failed(error, deadline.began)
             raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import re
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
@@ -25,6 +27,9 @@ Hear: TypeAlias = Callable[[Heard], Awaitable[None]]
 _SENDS: Final = {"Content-Type": JSON, "Accept": f"{JSON}, {STREAM}"}
 _DRAIN: Final = 1.0  # seconds that a stream may take to end after its answer
 _OK: Final = 200
+_RESUMPTIONS: Final = 8
+_SHORTEST, _LONGEST = 0.1, 2.0  # seconds before each
+_EVENT_ID: Final = re.compile(r"[!-~]{1,1024}")
 _REDIRECTS: Final = range(300, 400)
 _SERVER_ERRORS: Final = range(500, 600)
 
@@ -35,6 +40,14 @@ class HttpRefused(UpstreamBroke):
     def __init__(self, status: int) -> None:
         super().__init__(f"its server answered HTTP {status}", f"HTTP {status}", fault=status in _SERVER_ERRORS)
         self.status = status
+
+
+class Unfinished(UpstreamBroke):
+    """The stream ended before the answer, and said from where it can be taken up again."""
+
+    def __init__(self, last_id: str, pause: float) -> None:
+        super().__init__(BROKE, "its stream ended without an answer")
+        self.last_id, self.pause = last_id, pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +82,21 @@ class Line:
                 exchange.handed_on = True
             return answer, exchange.header(SESSION)
 
+    async def resume(self, sent: Outgoing, unfinished: Unfinished, deadline: Deadline, hear: Hear) -> Reply | Failed:
+        """The rest of an answer: a legacy server may have its clients poll. Raises UpstreamBroke."""
+        for _ in range(_RESUMPTIONS):
+            await asyncio.sleep(unfinished.pause)
+            given = {"Accept": STREAM, **sent.headers, "Last-Event-ID": unfinished.last_id}
+            headers = {**self._credential(sent), **given}
+            try:
+                async with self._channel.exchange("GET", headers, None, own(), deadline, sent.max_bytes) as exchange:
+                    return await _answer(exchange, sent.id or 0, sent.max_bytes, hear)
+            except Unfinished as again:
+                unfinished = again
+            except HttpRefused as refused:  # of the rest: the request itself was taken
+                raise UpstreamBroke(BROKE, f"HTTP {refused.status} to the rest of its answer") from None
+        raise unfinished
+
     async def tell(self, sent: Outgoing, deadline: Deadline) -> int:
         """Send what isn't answered, and return the status."""
         return await self._bare("POST", {**_SENDS, **sent.headers}, sent, deadline)
@@ -94,8 +122,8 @@ class Line:
                 raise Unbelievable("an answer that is no stream")
             dial.keep_alive()
             deadline.lift()
-            async with aclosing(_events(exchange, sent.id or 0, sent.max_bytes)) as events:
-                async for heard in events:
+            async with aclosing(_heard(exchange, sent.id or 0, Events(sent.max_bytes))) as stream:
+                async for heard in stream:
                     yield heard
 
     def _credential(self, sent: Outgoing) -> Mapping[str, str]:
@@ -115,22 +143,25 @@ async def _answer(exchange: Exchange, request_id: int, max_bytes: int, hear: Hea
         return heard
     if exchange.kind != STREAM:
         raise Unbelievable("an answer that is neither JSON nor a stream")
-    async with aclosing(_events(exchange, request_id, max_bytes)) as events:
-        async for heard in events:
+    events = Events(max_bytes)
+    async with aclosing(_heard(exchange, request_id, events)) as stream:
+        async for heard in stream:
             if isinstance(heard, Reply | Failed):
                 return heard
             await hear(heard)
+    last = events.last_id.decode("latin-1")
+    if _EVENT_ID.fullmatch(last):
+        raise Unfinished(last, min(max(events.retry / 1000, _SHORTEST), _LONGEST))
     raise UpstreamBroke(BROKE, "its stream ended without an answer")
 
 
-async def _events(exchange: Exchange, request_id: int, max_bytes: int) -> AsyncGenerator[Heard]:
+async def _heard(exchange: Exchange, request_id: int, events: Events) -> AsyncGenerator[Heard]:
     """Up to the answer: what follows it isn't heard."""
-    events = Events(max_bytes)
     while piece := await exchange.piece():
         try:
             found = events.feed(piece)
         except TooLarge:
-            raise UpstreamBroke(TOO_LARGE, f"an event of over {max_bytes} bytes") from None
+            raise UpstreamBroke(TOO_LARGE, "an event over its cap") from None
         for data in found:
             heard = read(data, request_id)
             yield heard

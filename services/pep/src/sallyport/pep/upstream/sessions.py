@@ -73,8 +73,12 @@ class Sessions:
             self._apart -= 1
 
     def adopt(self, session: Session) -> None:
-        """Take one in that was begun elsewhere."""
-        self._make_room()
+        """Take one in that was begun elsewhere, if there is room."""
+        try:
+            self._make_room()
+        except UpstreamUnavailable:
+            self._end(session)
+            return
         replaced = self._open.pop(_key(session.identity), None)
         if replaced is not None:
             self._end(replaced)

@@ -7,6 +7,7 @@ from typing import Final
 
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _BOM: Final = b"\xef\xbb\xbf"
+_DIGITS: Final = 8
 
 
 class TooLarge(Exception):
@@ -14,7 +15,7 @@ class TooLarge(Exception):
 
 
 class Events:
-    """Give the data of each event named `message` or not at all; comments, `id` and `retry` are read over."""
+    """Give the data of each event named `message` or not at all; comments are read over."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max = max_bytes
@@ -25,6 +26,8 @@ class Events:
         self._kind = b""
         self._after_cr = False  # a line feed that comes next belongs to the line end before it
         self._first = True
+        self.last_id = b""  # where a legacy server can go on from
+        self.retry = 0  # milliseconds that it wants us to wait before
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Take the next bytes and return the events that end in them. Raises TooLarge."""
@@ -64,4 +67,8 @@ class Events:
             self._check()
         elif name == b"event":
             self._kind = value.removeprefix(b" ")
+        elif name == b"id":
+            self.last_id = value.removeprefix(b" ")
+        elif name == b"retry" and len(value) <= _DIGITS and value.strip().isdigit():
+            self.retry = int(value)
         return b""
