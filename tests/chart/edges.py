@@ -42,6 +42,29 @@ def address(url: str) -> str:
     return f"{host}:{_port(url)}"
 
 
+def leads_to(values: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The PEP's allowlist as the values mean it: by host:port, the networks in which a name's addresses must lie."""
+    given = {each["name"]: each.get("networks", []) for each in values["upstreams"]}
+    given["logging"] = values["logging"].get("networks", [])
+    found = {}
+    for name, (url, network) in destinations(values).items():
+        host, networks = urlsplit(url).hostname or "", []
+        if name != "database" and not _is_address(host):  # whose driver looks names up by itself
+            service = host.endswith((".svc", f".svc.{values['clusterDomain']}"))
+            fallback = values["cluster"]["serviceNetworks"] if service else network.get("cidrs", [])
+            networks = given[name] or fallback
+        found[address(url)] = networks
+    return found
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def listed_out(values: Mapping[str, Any]) -> set[Edge]:
     """Every door out that the values list; host names only where Cilium is there to know them."""
     edges: set[Edge] = set()

@@ -38,7 +38,24 @@ def _places(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "host", {"upstreams": [{**_CRM, "url": f"https://crm{text}/"}]}
     yield "cidr", {"upstreams": [{**_CRM, "network": {"cidrs": [text]}}]}
     yield "fqdn", {"upstreams": [{**_CRM, "network": {"fqdn": text}}]}
-    yield "secret", {"upstreams": [{**_CRM, "caSecret": text}]}
+    yield "networks", {"upstreams": [{**_CRM, "networks": [text]}]}
+    yield "CA", {"upstreams": [{**_CRM, "ca": {"secret": text}}]}
+    yield "CA map", {"upstreams": [{**_CRM, "ca": {"configMap": text}}]}
+    yield "CA key", {"upstreams": [{**_CRM, "ca": {"secret": "a", "key": text}}]}
+    yield "credential", {"upstreams": [{**_CRM, "credential": {"secret": text}}]}
+    yield "credential's key", {"upstreams": [{**_CRM, "credential": {"secret": "a", "key": text}}]}
+    yield "header", {"upstreams": [{**_CRM, "credential": {"secret": "a", "header": text}}]}
+    yield "client certificate", {"upstreams": [{**_CRM, "clientCertificate": {"secret": text}}]}
+    yield "assertion", {"assertion": {"secret": text}}
+    yield "assertion's key", {"assertion": {"secret": "a", "keys": [text]}}
+    yield "assertion's issuer", {"assertion": {"issuer": f"https://a/{text}"}}
+    yield "service network", {"cluster": {"serviceNetworks": [text]}}
+    yield "server", {"catalog": {"servers": {text: {}}}}
+    yield "server's resource", {"catalog": {"servers": {"a": {"resources": [text]}}}}
+    yield "prompt", {"catalog": {"prompts": [{"name": text, "upstream": "crm"}]}}
+    yield "uri", {"catalog": {"resources": [{"uri": f"crm://{text}", "upstream": "crm"}]}}
+    yield "template", {"catalog": {"resources": [{"template": f"crm://{text}", "upstream": "crm"}]}}
+    yield "prefix", {"catalog": {"resources": [{"prefix": f"crm://{text}", "upstream": "crm"}]}}
     yield "tls", {"tls": {"secret": text}}
     yield "client CA", {"tls": {"clientCaSecret": text}}
     yield "audit", {"audit": {"pepKeySecret": text}}
@@ -85,7 +102,15 @@ def test_a_name_that_looks_like_another_type_stays_a_name(text: str) -> None:
             "persistence": {"enabled": True, "storageClass": text},
         },
         "issuers": [{**_COMPANY, "name": text, "jwks": {"secret": text, "key": text}}],
-        "upstreams": [{**_CRM, "caSecret": text, "credentialSecret": text}],
+        "upstreams": [
+            {
+                **_CRM,
+                "ca": {"configMap": text, "key": text},
+                "credential": {"header": plain, "secret": text, "key": text},
+                "clientCertificate": {"secret": text},
+            }
+        ],
+        "assertion": {"secret": f"{text}-a", "keys": [text], "issuer": "https://gate.example.org"},
         "files": {"claim": text},
         "images": {"pullSecrets": [text], "pep": {"repository": "123", "tag": f"{text}.1"}},
         "policies": {"existing": {"policies": text}, "operatorKeySecret": text},

@@ -16,13 +16,16 @@ from tests.chart.rendering import CHART, PROFILES, Object, parse, profile_values
 
 _SCHEMA: Any = strict_json.parse((CHART / "values.schema.json").read_bytes())
 _TEXT = (CHART / "values.yaml").read_text()
-_MAPS = {"labels", "annotations", "roleMap", "jsonSchema"}  # whose keys are the operator's
+_MAPS = {"labels", "annotations", "roleMap", "jsonSchema", "servers"}  # whose keys are the operator's
 _OPEN = {"global", "arguments", "nodeAffinity", "podAffinity", "podAntiAffinity"}  # checked by whoever they are for
 # Keys that values.yaml needn't show: a catalog entry's, Kubernetes' own, and an issuer's rarer ones.
 _ELSEWHERE = {
     *_SCHEMA["definitions"]["tool"]["properties"],
     *_SCHEMA["definitions"]["tool"]["properties"]["resources"]["items"]["properties"],
-    *_SCHEMA["definitions"]["tool"]["properties"]["limits"]["properties"],
+    *_SCHEMA["definitions"]["callLimits"]["properties"],
+    *_SCHEMA["definitions"]["prompt"]["properties"],
+    *_SCHEMA["definitions"]["prompt"]["properties"]["arguments"]["items"]["properties"],
+    *_SCHEMA["properties"]["upstreams"]["items"]["properties"]["limits"]["properties"],
     *_SCHEMA["definitions"]["tool"]["properties"]["provider"]["properties"],
     *_SCHEMA["properties"]["tolerations"]["items"]["properties"],
     *_SCHEMA["properties"]["affinity"]["properties"],
@@ -188,6 +191,7 @@ _PORTS = {
     "/properties/alsoKnownAs/items": "https://gate.example.org:{}/mcp",
     "/properties/issuers/items/properties/issuer": "https://id.example.org:{}/a:b",
     "/properties/upstreams/items/properties/url": "https://[2001:db8::1]:{}/mcp",
+    "/properties/assertion/properties/issuer": "https://gate.example.org:{}/a",
     "/properties/database/properties/url": "postgresql://me@db.example.org:{}/app",
     "/properties/logging/properties/otlpEndpoint": "http://collector.example.org:{}",
     "/properties/tests/properties/outside/items": "1.1.1.1:{}",

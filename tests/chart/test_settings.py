@@ -79,7 +79,9 @@ def test_every_path_in_the_settings_is_in_a_volume_of_that_container(profile: st
     for service in ("pep", "pdp"):
         mounted = [mount["mountPath"] for mount in rendered.gate.container(service)["volumeMounts"]]
         for path in _paths(rendered.settings(service)):
-            assert any(path == each or path.startswith(f"{each}/") for each in mounted), (service, path)
+            within = any(path == each or path.startswith(f"{each}/") for each in mounted)
+            # The folder of folders: each upstream's is a volume of its own.
+            assert within or any(each.startswith(f"{path}/") for each in mounted), (service, path)
         for key in ("signing_key", "masking_key"):
             assert key.replace("_", ".") in _shown(rendered, service, "/etc/sallyport/audit-keys")
 
@@ -112,6 +114,16 @@ def test_every_issuers_keys_are_the_file_that_the_settings_name() -> None:
     assert rendered.one("ConfigMap", f"{NAME}-issuers")["data"] == {
         "robots.json": profile_values("everything")["issuers"][2]["jwks"]["inline"]
     }
+
+
+def test_the_gates_word_to_upstreams_has_every_key_that_the_values_name_and_the_first_signs(tmp_path: Path) -> None:
+    rendered = render("everything")
+    read = pep_settings.load(_written(rendered, "pep", tmp_path)).assertion
+    assert read is not None
+    assert (read.issuer, read.ttl_seconds) == ("https://gate.example.org", 30)
+    assert list(map(str, read.key)) == [f"/etc/sallyport/assertion/{key}" for key in ("this-year.key", "next-year.key")]
+    assert _shown(rendered, "pep", "/etc/sallyport/assertion") == ["this-year.key", "next-year.key"]
+    assert pep_settings.load(_written(render("production"), "pep", tmp_path)).assertion is None
 
 
 _OWN = {"name": "notes", "provider": {"hosted": "list_files"}, "input": {"type": "object"}}

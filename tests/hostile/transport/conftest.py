@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from sallyport.pep import transport
-from sallyport.pep.model import Answer, Request
+from sallyport.pep.model import Answer, Emit, Request
 from sallyport.pep.refusal import Reason, Refusal, respond
 from sallyport.pep.transport import Endpoint, Limits
 from sallyport.runtime import tls
@@ -50,17 +50,17 @@ class Gate:
         self._running: list[transport.Running] = []
         self.refusals = Refusals()
         self.requests: list[Request] = []
-        self.handle: Callable[[Request], Awaitable[Answer]] = self.echo
+        self.handle: Callable[[Request, Emit], Awaitable[Answer]] = self.echo
 
-    async def echo(self, request: Request) -> Answer:
+    async def echo(self, request: Request, emit: Emit) -> Answer:
         self.requests.append(request)
         return Answer(200, ((b"content-type", b"application/json"),), request.body)
 
     async def _refuse(self, reason: Reason, detail: str, _: Request) -> Answer:
         return respond(Refusal(reason, detail), request_id=None, era=None, decision_id="0")
 
-    async def _call(self, request: Request) -> Answer:
-        return await self.handle(request)
+    async def _call(self, request: Request, emit: Emit) -> Answer:
+        return await self.handle(request, emit)
 
     def app(self, limits: Limits) -> Any:
         endpoint = Endpoint(self._call, self._refuse, body_bytes=limits.body_bytes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sallyport.pep.model import Answer, Request
+from sallyport.pep.model import Answer, Emit, Request
 from tests.hostile.transport.conftest import Gate
 from tests.support.pki import authority
 from tests.support.raw_http import BOUND, RawClient, request
@@ -38,7 +38,7 @@ async def test_a_newcomer_is_answered_once(gate: Gate) -> None:
 async def test_what_has_begun_is_answered_and_is_the_last(gate: Gate) -> None:
     let_go, begun = asyncio.Event(), asyncio.Event()
 
-    async def slow(request: Request) -> Answer:
+    async def slow(request: Request, emit: Emit) -> Answer:
         begun.set()
         await let_go.wait()
         return Answer(200, (), request.body)

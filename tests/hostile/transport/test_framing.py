@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sallyport.pep.model import Answer, Request
+from sallyport.pep.model import Answer, Emit, Request
 from sallyport.pep.refusal import Reason
 from tests.hostile.transport.conftest import Gate
 from tests.support.raw_http import BOUND, RawClient, request
@@ -106,10 +106,10 @@ async def test_n1_of_pipelined_requests_the_first_is_answered_and_none_else_runs
     running = await gate.start()
     started, go = asyncio.Event(), asyncio.Event()
 
-    async def handle(request: Request) -> Answer:
+    async def handle(request: Request, emit: Emit) -> Answer:
         started.set()
         await go.wait()
-        return await gate.echo(request)
+        return await gate.echo(request, emit)
 
     gate.handle = handle
     async with RawClient(running.port) as client:

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from sallyport.pep.model import Answer, Request
+from sallyport.pep.model import Answer, Emit, Request
 from tests.hostile.transport.conftest import Gate
 from tests.support import pki
 from tests.support.raw_http import BOUND, RawClient, request
@@ -18,7 +18,7 @@ async def test_n1_equal_ids_on_many_connections_never_cross(gate: Gate) -> None:
     context = pki.authority().client_context(pki.authority().client())
     waiting: list[asyncio.Future[None]] = []
 
-    async def handle(request: Request) -> Answer:
+    async def handle(request: Request, emit: Emit) -> Answer:
         # Released only in reverse order of arrival, so answers and requests interleave.
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting.append(turn)
@@ -43,7 +43,7 @@ async def test_n23_a_client_that_leaves_cancels_its_own_call_and_no_other(gate: 
     running = await gate.start()
     started, cancelled, go = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def handle(request: Request) -> Answer:
+    async def handle(request: Request, emit: Emit) -> Answer:
         if request.body == b"leaves":
             started.set()
             try:
@@ -85,7 +85,7 @@ async def test_n6_an_exception_that_gets_out_is_an_answer_without_detail(
 ) -> None:
     running = await gate.start()
 
-    async def handle(request: Request) -> Answer:
+    async def handle(request: Request, emit: Emit) -> Answer:
         raise error("s3cret")
 
     gate.handle = handle
@@ -111,7 +111,7 @@ async def test_a_stop_answers_what_has_begun_and_takes_nothing_new(gate: Gate) -
     running = await gate.start()
     started, go = asyncio.Event(), asyncio.Event()
 
-    async def handle(request: Request) -> Answer:
+    async def handle(request: Request, emit: Emit) -> Answer:
         started.set()
         await go.wait()
         return Answer(200, (), b"done")
@@ -136,7 +136,7 @@ async def test_a_stop_out_of_patience_cancels_what_is_left(gate: Gate) -> None:
     running = await gate.start()
     started, ended = asyncio.Event(), asyncio.Event()
 
-    async def handle(request: Request) -> Answer:
+    async def handle(request: Request, emit: Emit) -> Answer:
         started.set()
         try:
             await asyncio.Event().wait()

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from sallyport.pep.model import Answer, Request
+from sallyport.pep.model import Answer, Emit, Request
 from sallyport.pep.refusal import Reason
 from tests.hostile.transport.conftest import LIMITS, Gate
 from tests.support.raw_http import BOUND, RawClient, request
@@ -128,7 +128,7 @@ async def test_n26_a_connection_at_work_is_never_cut_for_a_newcomer(gate: Gate) 
     running = await gate.start(dataclasses.replace(LIMITS, connections=1))
     started, go = asyncio.Event(), asyncio.Event()
 
-    async def handle(request: Request) -> Answer:
+    async def handle(request: Request, emit: Emit) -> Answer:
         started.set()
         await go.wait()
         return Answer(200, (), b"done")

@@ -14,7 +14,7 @@ import pytest
 from cryptography import x509
 
 from sallyport.pep import transport
-from sallyport.pep.model import Answer, Request
+from sallyport.pep.model import Answer, Emit, Request
 from sallyport.pep.transport import Limits
 from sallyport.runtime import certificates
 from sallyport.runtime.certificates import Certificates
@@ -142,7 +142,7 @@ async def test_n30_a_removed_client_ca_is_not_believed_on_any_connection(listene
 async def test_n30_what_runs_when_its_client_ca_goes_is_answered_and_is_the_last(listener: Listener) -> None:
     let_go, begun = asyncio.Event(), asyncio.Event()
 
-    async def slow(request: Request) -> Answer:
+    async def slow(request: Request, emit: Emit) -> Answer:
         begun.set()
         await let_go.wait()
         return Answer(200, (), request.body)

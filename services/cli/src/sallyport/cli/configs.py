@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 ISSUER: Final = "https://issuer.sallyport.test"
+GATE: Final = (
+    "https://gate.sallyport.test"  # what signs assertions: no token issuer, so that neither passes for the other
+)
 RESOURCE: Final = "https://localhost:8443/mcp"
 MCP_PORT: Final = 8443
 GATEWAY: Final = "spiffe://laptop.test/gateway"  # in pki/gateway: may ask over AuthZEN, once pdp.yaml says so
@@ -77,5 +80,8 @@ limits:
    receive_seconds: 10, connections: 512, handshake_seconds: 5}}
 origins: []                   # browser origins allowed; none
 telemetry: {{otlp_endpoint: ""}}
+upstreams: upstreams          # a folder for each upstream: ca.crt, credential, tls.crt and tls.key, if it needs them
+# Signed word of who calls, for upstreams whose entry says `assertion: true`; they check it by /.well-known/jwks.json.
+assertion: {{key: pki/assertion/signing.key, issuer: {GATE}}}
 egress: []                    # host:port of whatever the PEP may connect to besides the PDP; here that is nothing
 """

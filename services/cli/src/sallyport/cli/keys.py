@@ -72,10 +72,19 @@ def token_issuer() -> Pair:
     return Pair(json.dumps({"keys": [jwk]}, indent=2).encode() + b"\n", private_pem(key))
 
 
+def assertion_signer() -> Pair:
+    """ES256: what every upstream's JWT library knows."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return Pair(_public_pem(key.public_key()), private_pem(key))
+
+
 def audit_signer() -> Pair:
     key = ed25519.Ed25519PrivateKey.generate()
-    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return Pair(public, private_pem(key))
+    return Pair(_public_pem(key.public_key()), private_pem(key))
+
+
+def _public_pem(key: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey) -> bytes:
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def secret() -> bytes:

@@ -69,6 +69,10 @@ class Laptop:
         return self.root / "audit"
 
     @property
+    def upstreams(self) -> Path:
+        return self.root / "upstreams"
+
+    @property
     def files(self) -> Path:
         return self.root / "files"
 

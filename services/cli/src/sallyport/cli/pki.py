@@ -1,4 +1,4 @@
-"""The development keys of one directory: a CA, certificates, token issuer, audit signer, masking key, operator.
+"""The development keys of one directory: a CA, certificates, token issuer, signer of assertions, audit signer, masking key, operator.
 
 Everything is made anew for each directory and never leaves it; private keys are written 0600 (N7: no default secret).
 """
@@ -26,7 +26,7 @@ _GATEWAY: Final = x509.UniformResourceIdentifier(GATEWAY)
 
 
 def write(laptop: Laptop) -> None:
-    for name in ("ca", "server", "authzen", "gateway", "issuer", "audit"):
+    for name in ("ca", "server", "authzen", "gateway", "issuer", "assertion", "audit"):
         (laptop.pki / name).mkdir(mode=0o700)
     ca = keys.authority()
     _write(laptop, "ca/ca.crt", "ca/ca.key", ca.pair())
@@ -35,6 +35,7 @@ def write(laptop: Laptop) -> None:
     gateway = ca.issue("gateway", (_GATEWAY,), keys.CLIENT)  # whom pdp.yaml's example lists
     _write(laptop, "gateway/tls.crt", "gateway/tls.key", gateway)
     _write(laptop, "issuer/jwks.json", "issuer/signing.key", keys.token_issuer())
+    _write(laptop, "assertion/signing.pub", "assertion/signing.key", keys.assertion_signer())
     _write(laptop, "audit/signing.pub", "audit/signing.key", keys.audit_signer())
     atomic_file.write(laptop.audit_keys / "masking.key", keys.secret())
     atomic_file.write(laptop.pki / "operator.key", keys.secret())  # its holder may have the PDP read its policies again

@@ -82,13 +82,14 @@ def not_served(place: Path) -> tuple[Problem, ...]:
 def unservable(contents: Contents) -> tuple[Problem, ...]:
     """The same of a set that stands in no directory."""
     from sallyport.pep import catalog  # noqa: PLC0415 — no other command needs the PEP's parts
+    from sallyport.pep.reach import Reach  # noqa: PLC0415
     from sallyport.pep.schema import compile_schema  # noqa: PLC0415
     from sallyport.pep.tools import NAMES  # noqa: PLC0415
 
     try:
         data = contents.files.get(catalog.FILE)
         if data is not None:  # a missing one is told by the PDP's loader
-            catalog.load(data, compile_schema=compile_schema, reach=catalog.Reach(NAMES, {}, egress=None))
+            catalog.load(data, compile_schema=compile_schema, reach=Reach(NAMES, {}, egress=None))
     except ConfigError as error:
         return error.problems
     return ()

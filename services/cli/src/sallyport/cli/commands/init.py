@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from sallyport.cli import configs, console, new_directory, pki, samples, shipped
+from sallyport.cli.joining import join, named
 from sallyport.cli.laptop import Laptop
 
 
@@ -18,13 +19,22 @@ def init(
     policies: Annotated[
         Path | None, typer.Option(help="A policy directory to copy instead of the shipped set.", show_default=False)
     ] = None,
+    upstream: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAME=]URL", help="An MCP server to put behind the gate; may be repeated."),
+    ] = None,
 ) -> None:
     """Make a directory with keys, policies and sample data."""
     source = policies or shipped.find()
+    servers = named(upstream or [])
     left_out = make(directory, source)
     for name in left_out:
         console.warn(f"{name} was left out: it names a tool that catalog.yaml doesn't have")
     _show(directory)
+    for each in join(directory, servers):
+        console.step(each)
+    next_ = ("catalog", "pull", directory) if servers else ("up", directory)
+    console.out.print(f"next: {console.command(*next_)}")
 
 
 def make(directory: Path, source: Path) -> tuple[str, ...]:
@@ -48,7 +58,7 @@ def _write_policies(laptop: Laptop, contents: Mapping[str, bytes]) -> None:
 
 
 def _write_configs(laptop: Laptop) -> None:
-    for private in (laptop.pki, laptop.audit, laptop.run, laptop.files, laptop.database.parent):
+    for private in (laptop.pki, laptop.audit, laptop.run, laptop.upstreams, laptop.files, laptop.database.parent):
         private.mkdir(mode=0o700)
     laptop.gitignore.write_text(configs.GITIGNORE, encoding="utf-8")
     laptop.pep_config.write_text(configs.PEP, encoding="utf-8")
@@ -60,10 +70,10 @@ def _show(directory: Path) -> None:
         ("pep.yaml, pdp.yaml", "configuration of the two services"),
         ("policies/", "Cedar policies, roles, agents, resources; catalog.yaml links into it"),
         ("pki/", "CA, server certificate, token issuer, audit keys (private: 0600)"),
+        ("upstreams/", "a folder for each MCP server behind the gate that needs a CA, a credential or a certificate"),
         ("files/, data/sample.db", "what the sample tools read and write"),
         ("audit/, run/", "the audit record; where a running Sallyport is"),
     )
     console.out.print(Text(f"made {directory}", style="bold"))
     for name, meaning in rows:
         console.out.print(Text(f"  {name:<24}", style="cyan").append(meaning, style="default"))
-    console.out.print(f"next: {console.command('up', directory)}")
