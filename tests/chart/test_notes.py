@@ -74,19 +74,16 @@ def test_policies_that_were_left_out_are_named(folder: Path) -> None:
     assert "Left out" not in _notes(folder, "minimal", {"policies": {"existing": {"policies": "own"}}})
 
 
-def test_tools_that_cannot_be_served_yet_are_named_and_take_no_other_down(folder: Path) -> None:
+def test_an_upstream_that_nothing_is_of_is_told_to_have_its_door_open_for_nothing(folder: Path) -> None:
+    assert "WARNING: headless: upstreams that no tool, prompt or resource is of." in _notes(folder, "everything")
+    listed = [each for each in profile_values("everything")["upstreams"] if each["name"] != "headless"]
+    assert "no tool, prompt or resource" not in _notes(folder, "everything", {"upstreams": listed})
+
+
+def test_what_is_of_upstreams_is_said_to_wait_until_it_is_seen_as_approved(folder: Path) -> None:
     notes = _notes(folder, "everything")
-    assert "WARNING: crm.find_customer, weather, ledger_entry: tools of upstreams" in notes
-    assert "They are neither listed nor callable. No other tool suffers by them." in notes
-    assert "won't be ready" not in notes
-
-
-def test_a_gate_without_a_tool_that_it_can_serve_is_told_not_to_become_ready(folder: Path) -> None:
-    behind = [tool for tool in profile_values("everything")["tools"] if not isinstance(tool, str)]
-    assert {"upstream"} == {key for tool in behind for key in tool["provider"]}
-    notes = _notes(folder, "everything", {"tools": behind})
-    assert "There is no other tool, so the pods won't be ready." in notes
-    assert "No other tool" not in notes
+    assert "What is of upstreams (crm, weather, ledger, wiki) is served once each is seen" in notes
+    assert "of upstreams" not in _notes(folder, "production")
 
 
 def test_without_a_cluster_nothing_is_said_to_be_missing(folder: Path) -> None:

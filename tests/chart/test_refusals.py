@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import copy
+import ipaddress
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from tests.chart.rendering import profile_values, refusal, render
+from sallyport.pep.upstream import credentials
+from sallyport.runtime import addresses
+from tests.chart.rendering import CHART, profile_values, refusal, render, template
 
 _PLANNER = profile_values("production")["orchestrators"][0]
 _COMPANY = profile_values("production")["issuers"][0]
 _UPSTREAM = {"name": "crm", "url": "https://crm.example.org/mcp", "network": {"cidrs": ["192.0.2.7/32"]}}
-_OWN = {"name": "own", "provider": {"upstream": "crm"}, "input": {"type": "object"}}
+_OWN = {"name": "own", "provider": {"upstream": "crm"}, "input": {"type": "object"}, "pin": "a" * 64}
+_PROMPT = {"name": "apology", "upstream": "crm", "pin": "b" * 64}
+_TERMS = {"uri": "crm://terms", "upstream": "crm"}
+_SERVICE = {
+    "name": "crm",
+    "url": "https://crm.crm.svc:8443/mcp",
+    "network": {"namespace": "crm", "podLabels": {"app": "crm"}},
+    "ca": {"secret": "crm-ca"},
+}
 _DATABASE = {
     "url": "postgresql://sallyport@db.example.org/app",
     "caSecret": "ca",
@@ -33,6 +46,14 @@ def _at(host: str) -> dict[str, Any]:
 
 def _to(cidr: str) -> dict[str, Any]:
     return {"upstreams": [_but(_UPSTREAM, network={"cidrs": [cidr]})]}
+
+
+def _found_in(network: str) -> dict[str, Any]:
+    return {"upstreams": [_but(_UPSTREAM, networks=[network])]}
+
+
+def _catalog(**parts: Any) -> dict[str, Any]:
+    return {"upstreams": [_UPSTREAM], "catalog": parts}
 
 
 _WIDE = "that is the internet, not an allowlist. Name the servers' own addresses."
@@ -123,7 +144,7 @@ _UNSAFE: dict[str, tuple[dict[str, Any], str]] = {
         "crm: network needs exactly one of namespace",
     ),
     "a whole namespace may be reached": (
-        {"upstreams": [_but(_UPSTREAM, network={"namespace": "crm"})]},
+        {"upstreams": [_but(_UPSTREAM, network={"namespace": "crm"}, networks=["10.0.0.0/8"])]},
         'crm: network.podLabels is empty, so all of namespace "crm" could be reached. Name the pods',
     ),
     "a host name without Cilium": (
@@ -135,7 +156,7 @@ _UNSAFE: dict[str, tuple[dict[str, Any], str]] = {
         'crm: network.fqdn is "evil.example.org" and the url\'s host "crm.example.org": they must be the same',
     ),
     "an upstream twice": (
-        {"upstreams": [_UPSTREAM, _but(_UPSTREAM, url="https://b.example.org")]},
+        {"upstreams": [_UPSTREAM, _but(_UPSTREAM, url="https://b.example.org/mcp")]},
         'upstreams: "crm" stands there twice',
     ),
     "the internet": (_to("0.0.0.0/0"), _WIDE),
@@ -191,6 +212,129 @@ _UNSAFE: dict[str, tuple[dict[str, Any], str]] = {
     "traces to the internet": (
         {"logging": {"otlpEndpoint": "https://o.example.org:4317", "network": {"cidrs": ["0.0.0.0/0"]}}},
         f'logging: network "0.0.0.0/0" is wider than /16: {_WIDE}',
+    ),
+    "an upstream by plain http": (
+        {"upstreams": [_but(_UPSTREAM, url="http://crm.example.org/mcp")]},
+        "crm: the url is plain http: whoever is in between could read each answer, and write others",
+    ),
+    "a credential over plain http": (
+        {"upstreams": [_but(_UPSTREAM, url="http://crm.example.org/mcp", credential={"secret": "a"})]},
+        "could read each answer and the credential, and write others. Give its https url.",
+    ),
+    "a CA that is nowhere": ({"upstreams": [_but(_UPSTREAM, ca={})]}, "crm: ca needs exactly one of secret and"),
+    "a CA in two places": (
+        {"upstreams": [_but(_UPSTREAM, ca={"secret": "a", "configMap": "b"})]},
+        "crm: ca needs exactly one of secret and configMap",
+    ),
+    "a Service that the world's CAs are to vouch for": (
+        {"upstreams": [_but(_SERVICE, ca=None)], "cluster": {"serviceNetworks": ["10.96.0.0/12"]}},
+        "crm: ca is missing: no public CA vouches for the name of a Service",
+    ),
+    "an upstream that is told for whom without a key": (
+        {"upstreams": [_but(_UPSTREAM, assertion=True)]},
+        "crm: assertion is true and assertion.secret is missing",
+    ),
+    "a word that is nobody's": ({"assertion": {"secret": "a"}}, "assertion needs both secret and issuer, or neither"),
+    "a word without a key": (
+        {"assertion": {"issuer": "https://gate.example.org"}},
+        "assertion needs both secret and issuer, or neither",
+    ),
+    "a key of the record for upstreams": (
+        {"assertion": {"secret": "sallyport-audit-pep", "keys": ["signing.key"], "issuer": "https://g.example.org"}},
+        'assertion.secret is "sallyport-audit-pep", which holds keys for something else',
+    ),
+    "the gate's own key for upstreams": (
+        {"assertion": {"secret": "sallyport-tls", "keys": ["tls.key"], "issuer": "https://g.example.org"}},
+        'assertion.secret is "sallyport-tls", which holds keys for something else',
+    ),
+    "a word that looks like a token": (
+        {"assertion": {"secret": "a", "issuer": "https://id.example.org"}},
+        'assertion.issuer is also that of issuer "company"',
+    ),
+    "a Service anywhere": (
+        {"upstreams": [_SERVICE]},
+        'crm: the url\'s host "crm.crm.svc" is a Service\'s and cluster.serviceNetworks is empty',
+    ),
+    "a Service by its whole name anywhere": (
+        {"upstreams": [_but(_SERVICE, url="https://crm.crm.svc.cluster.local/mcp")]},
+        "Look it up with `kubectl get servicecidrs`",
+    ),
+    "a collector anywhere": (
+        {
+            "logging": {
+                "otlpEndpoint": "http://collector.observability.svc:4318",
+                "network": {"namespace": "observability", "podLabels": {"app": "collector"}},
+            }
+        },
+        'logging: the url\'s host "collector.observability.svc" is a Service\'s and cluster.serviceNetworks is empty',
+    ),
+    "pods by a name of the world": (
+        {"upstreams": [_but(_SERVICE, url="https://crm.crm:8443/mcp")]},
+        'crm: network names pods and the url\'s host "crm.crm" is no Service\'s name',
+    ),
+    "networks of an address": (
+        {"upstreams": [_but(_UPSTREAM, url="https://192.0.2.7/mcp", networks=["192.0.2.0/24"])]},
+        'crm: networks are for names, and the url\'s host "192.0.2.7" is where it is',
+    ),
+    "an IPv6 address in another spelling": (_at("[2001:db8:0::1]"), 'host "2001:db8:0::1" is spelled otherwise'),
+    "a name that ends in no letter": (_at("crm.1b"), 'the url\'s host "crm.1b" is no name'),
+    "a name found in half the internet": (_found_in("128.0.0.0/1"), "crm: networks: network \"128.0.0.0/1\" is wider"),
+    "a name found in much of the IPv6 internet": (_found_in("2000::/3"), "is wider than /8: whoever answers for the name"),
+    "a name found at the metadata service": (_found_in("169.254.169.254/32"), "nothing that a tool needs is there"),
+    "a name found in the pod": (_found_in("127.0.0.0/8"), "nothing that a tool needs is there"),
+    "a network by one of its addresses": (_found_in("10.1.2.3/16"), "has bits beyond its length"),
+    "a network by half of it": (_found_in("10.8.0.0/12"), "has bits beyond its length"),
+    "an IPv6 network by one of its addresses": (_found_in("fd00:10:96::1/112"), "has bits beyond its length"),
+    "an IPv6 network by a part of a digit": (_found_in("2001:dba::/30"), "has bits beyond its length"),
+    "an IPv6 network spelled out": (_found_in("fd00:10:96:0:0:0:0:0/112"), "Write fd00:10:96::/112."),
+    "an IPv6 network with the shorter zeros left out": (_found_in("2001:db8::1:0:0:0/80"), "Write 2001:db8:0:0:1::/80."),
+    "an IPv6 network of too many groups": (_found_in("fd00:1:2:3:4::5:6:7/112"), "it has too many or too few groups"),
+    "addresses of a door in another spelling": (_to("10.1.2.3/16"), 'crm: network "10.1.2.3/16" has bits beyond'),
+    "Services everywhere": (
+        {"cluster": {"serviceNetworks": ["0.0.0.0/0"]}},
+        'cluster.serviceNetworks: network "0.0.0.0/0" is wider than /8',
+    ),
+    "one server in two networks": (
+        {"upstreams": [_UPSTREAM, _but(_UPSTREAM, name="two", network={"cidrs": ["192.0.2.8/32"]})]},
+        "crm and two lead to crm.example.org:443 by different networks",
+    ),
+    "a tool that nobody approved": (
+        {"tools": [_but(_OWN, pin=None)], "upstreams": [_UPSTREAM], "policies": _IGNORE},
+        'tools: "own" has no pin: nobody said that its definition is what it should be',
+    ),
+    "a prompt that nobody approved": (
+        _catalog(prompts=[_but(_PROMPT, pin=None)]),
+        "Run `sallyport catalog pull` and `sallyport catalog approve`, and take over the entry that they write.",
+    ),
+    "a prompt of an upstream that isn't listed": (
+        {"catalog": {"prompts": [_PROMPT]}},
+        'catalog.prompts: "apology" names the upstream "crm"',
+    ),
+    "a resource of an upstream that isn't listed": (
+        {"catalog": {"resources": [_TERMS]}},
+        'catalog.resources: "crm://terms" names the upstream "crm"',
+    ),
+    "a resource that is nothing": (_catalog(resources=[{"upstream": "crm"}]), "needs exactly one of uri, template and"),
+    "a resource that is two things": (
+        _catalog(resources=[_but(_TERMS, prefix="crm://")]),
+        'catalog.resources: an entry of "crm" needs exactly one of uri, template and prefix',
+    ),
+    "two prompts that look the same": (
+        _catalog(prompts=[_PROMPT, _but(_PROMPT, name="Apology")]),
+        'catalog.prompts: "apology" stands there twice',
+    ),
+    "a resource twice": (_catalog(resources=[_TERMS, _TERMS]), 'catalog.resources: "crm://terms" stands there twice'),
+    "a set with a tool that isn't served": (
+        {"catalog": {"servers": {"sales": {"tools": ["read_file"]}}}},
+        'catalog.servers: "sales" names "read_file", which isn\'t among the tools that are served',
+    ),
+    "a set with a prompt that isn't served": (
+        {"catalog": {"servers": {"sales": {"prompts": ["describe_table"]}}}},
+        'catalog.servers: "sales" names "describe_table", which isn\'t among the prompts',
+    ),
+    "a set with a resource that isn't served": (
+        _catalog(resources=[_TERMS], servers={"sales": {"resources": ["crm://term"]}}),
+        'catalog.servers: "sales" names "crm://term", which isn\'t among the resources',
     ),
     "a floating tag": ({"images": {"pep": {"tag": "latest"}}}, 'images.pep.tag is "latest"'),
     "a branch for a tag": ({"images": {"pdp": {"tag": "Main"}}}, 'images.pdp.tag is "Main"'),
@@ -313,6 +457,54 @@ def test_an_unsafe_value_is_refused_with_its_sentence(values: dict[str, Any], se
     assert "Sallyport isn't installed like this:" in said
     told = [line for line in said.splitlines() if line.startswith("- ")]
     assert sum(sentence in line for line in told) == len(told) == 1, said  # this one, and no other
+
+
+@pytest.mark.parametrize(
+    "header", ["host", "transfer-encoding", "content-type", "mcp-session-id", "te", "cookie", "sallyport-identity"]
+)
+def test_a_credential_in_a_header_that_says_something_else_is_refused(header: str) -> None:
+    said = refusal("minimal", {"upstreams": [_but(_UPSTREAM, credential={"header": header, "secret": "a"})]})
+    assert f'crm: credential.header is "{header}", which frames, routes or already says something else' in said
+
+
+def test_the_headers_that_are_taken_are_those_that_the_pep_would_refuse() -> None:
+    written = (CHART / "templates" / "_validate_upstreams.tpl").read_text()
+    assert f'"^({credentials._TAKEN.pattern})$"' in written  # noqa: SLF001 — the chart can't ask it
+
+
+def test_a_gate_may_serve_prompts_or_resources_alone() -> None:
+    for parts in ({"prompts": [_PROMPT]}, {"resources": [_TERMS]}):
+        values = {"tools": [], **_catalog(**parts), "tests": {"permitted": {}}}
+        assert "tools: []" in render("minimal", values).one("ConfigMap", "gate-sallyport-catalog")["data"]["catalog.yaml"]
+
+
+_RIGHT = ["10.0.0.0/8", "10.8.0.0/13", "172.16.0.0/12", "203.0.113.7/32", "fd00::/8", "fd00:10:96::/112", "fc00:8000::/17"]
+_RIGHT += ["2001:db8::/29", "2001:db8:0:0:1::/80", "2001:db8::1:0:0/96", "2001:db8:0:1:1:1:1:1/128", "2001:db8::7/128"]
+
+
+@pytest.mark.parametrize("network", _RIGHT)
+def test_a_network_as_the_pep_would_spell_it_is_taken(network: str) -> None:
+    assert addresses.subnet(network) == network
+    assert network in render("minimal", _found_in(network)).text
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(st.ip_addresses(v=6, network="2001:db8::/32"), st.integers(32, 128), st.booleans(), st.booleans())
+def test_whatever_network_is_written_the_chart_takes_those_that_the_pep_takes(
+    address: ipaddress.IPv6Address, bits: int, cut: bool, sparse: bool
+) -> None:
+    number = int(address) & ~(0xFFFF << 48 if sparse else 0)
+    number = number >> (128 - bits) << (128 - bits) if cut else number
+    network = f"{ipaddress.IPv6Address(number)}/{bits}"
+    done = template("minimal", _found_in(network))
+    assert (done.returncode == 0) is _is_subnet(network), (network, done.stderr)
+
+
+def _is_subnet(network: str) -> bool:
+    try:
+        return addresses.subnet(network) == network
+    except ValueError:
+        return False
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:

@@ -62,7 +62,7 @@ def _undescribed(value: Any, schema: Any, path: str = "") -> Iterator[str]:
     """Keys of a value that no `properties` of the schema names."""
     schema = _resolved(schema)
     if isinstance(value, list):
-        for each in value:
+        for each in value if "items" in schema else ():  # of text only where it may be something else as well
             yield from _undescribed(each, schema["items"], f"{path}[]")
     if isinstance(value, dict) and "properties" in schema:
         for key, inner in value.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,18 +99,24 @@ def body(answer: Answer) -> dict[str, Any]:
 
 @asynccontextmanager
 async def gate(
-    directory: Path, *, without: tuple[str, ...] = (), policies: Mapping[str, str] = _NONE, otlp: str = ""
+    directory: Path,
+    *,
+    without: tuple[str, ...] = (),
+    policies: Mapping[str, str] = _NONE,
+    otlp: str = "",
+    prepare: Callable[[Path], None] = lambda _: None,
 ) -> AsyncIterator[Gate]:
     """`sallyport init` into a fresh directory, then all parts put together as the processes do it.
 
     `without` names policy files to leave out, such as the one that looks at the clock, `policies` gives others to add;
-    `otlp` is where spans go.
+    `otlp` is where spans go, `prepare` may change the directory as an operator would.
     """
     made = laptop.init(directory)
     for name in without:
         (made / "policies" / name).unlink()
     for name, text in policies.items():
         (made / "policies" / name).write_text(text)
+    prepare(made)
     chosen = pdp_settings.load(made / "pdp.yaml").model_copy(update={"listen": "127.0.0.1:0", "health": "127.0.0.1:0"})
     in_force, snapshot = InForce(), load(mounted_dir.read(chosen.policies))
     in_force.put(snapshot)

@@ -42,6 +42,7 @@ def _pep() -> bytes:
     for reason in Reason:
         metrics.refused("tools/call", reason)
     metrics.dropped_roles("company", 1)
+    metrics.quarantined(1)
     metrics.decided(0.001)
     metrics.recorded(0.001)
     metrics.ran(_TOOL, 0.001)

@@ -28,6 +28,7 @@ def blocks(*content: Any, structured: dict[str, Json] | None = None) -> ToolOutp
         {"type": "text", "text": "x", "annotations": {"audience": ["user"], "priority": 0.5}, "_meta": {"a/b": 1}},
         {"type": "text", "text": "x", "annotations": {"lastModified": "2026-11-21T10:00:00.5Z"}},
         PNG,
+        {**PNG, "mimeType": "IMAGE/PNG"},
         {"type": "audio", "data": "", "mimeType": "audio/wav"},
         {"type": "resource_link", "uri": "demo://a/1", "name": "n", "title": "t", "description": "d", "size": 3, "mimeType": "text/plain; charset=utf-8"},
         {"type": "resource_link", "uri": "https://example.com/a?b#c", "name": "n"},
@@ -88,6 +89,7 @@ def test_members_that_mcp_doesnt_have_dont_leave() -> None:
         {"type": "resource", "resource": {"uri": "test://a", "text": "x", "blob": "AA=="}},
         {"type": "resource", "resource": {"text": "x"}},
         {"type": "resource", "resource": {"uri": "javascript:x", "text": "x"}},
+        {"type": "resource", "resource": {"uri": "JavaScript:x", "text": "x"}},
         {"type": "resource", "resource": "x"},
     ],
 )  # fmt: skip

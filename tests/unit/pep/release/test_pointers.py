@@ -82,6 +82,7 @@ def test_several_obligations_hold_all_and_the_strictest_number_counts() -> None:
         ("redact:/a/ssn", {"a": [{"ssn": "leak"}]}),
         ("redact:/a/*/ssn", {"a": {"0": {"ssn": "leak"}}}),
         ("redact:/a/*/ssn", {"a": [{"b": {"ssn": "leak"}}]}),
+        ("redact:/a/*/ssn", {"a": {"*": {"ssn": "s"}, "b": {"ssn": "leak"}}}),
         ("redact:/a/*/ssn", {"a": [["leak"]]}),
         ("redact:/a/*/ssn", {"a": [{"ssn": "leak"}, "leak"]}),
         ("redact:/a/0/ssn", {"a": [{"ssn": "leak"}]}),

@@ -153,6 +153,7 @@ def test_what_mcp_doesnt_have_is_withheld(result: dict[str, Json]) -> None:
         wish("elicitation/create", {**FORM, "message": "leak@example.com"}),
         wish("elicitation/create", {**PAGE, "url": "https://example.com/?leak@example.com"}),
         wish("sampling/createMessage", {**SAMPLE, "systemPrompt": "leak@example.com"}),
+        wish("elicitation/create", {**PAGE, "elicitationId": "leak@example.com"}),
         {"inputRequests": {"leak@example.com": {"method": "roots/list"}}},
     ],
 )

@@ -71,6 +71,7 @@ async def test_a_ca_that_is_replaced_is_believed_no_longer(tmp_path: Path) -> No
         assert isinstance(await before.ask(), Reply)
         (tmp_path / "crm" / "ca.crt").write_bytes(other.pem)
         files.look()
+        files.look()  # a change is taken at the second look that sees it
         with pytest.raises(UpstreamUnavailable):
             await before.ask()
         await until(lambda: opponent.open == 0)

@@ -142,12 +142,15 @@ class Exchange:
 
     async def piece(self) -> bytes:
         """The next bytes; none: that was all. While nobody asks for them, no more than a buffer is read."""
-        self._deadline.for_a_piece()
+        content = self._response.content
         try:
-            data = await self._response.content.readany()
+            data = content.read_nowait()
+            if not data and not content.at_eof():
+                self._deadline.for_a_piece()
+                data = await content.readany()
+                self._deadline.for_all()
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamBroke(BROKE, f"{type(error).__name__} in its answer", fault=True) from None
-        self._deadline.for_all()
         if self._left is None:
             await self._throttle(len(data))
         else:
