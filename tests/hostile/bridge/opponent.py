@@ -205,6 +205,9 @@ def answer(message: dict[str, Any]) -> None:
     if method == "initialize":
         heard.append(message)
         version = message["params"]["protocolVersion"]
+        if version == "refuse":
+            say({"id": message["id"], "error": {"code": -32602, "message": "not this version"}})
+            return
         info = {"name": "opponent", "version": "1"}
         say(
             {

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import socket
 import stat
-import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 
+from sallyport.cli.__main__ import main
 from tests.hostile.bridge.conftest import Start
 from tests.support.bridge import Bridge, Mcp, command, session, until
 
@@ -19,11 +21,13 @@ PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 
 
 def _refused(tmp_path: Path, *options: str, token: Path | None = None) -> str:
-    asked = command(*options, "--", "/bin/true", token_file=token or tmp_path / "token")
-    done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=30, cwd="/")
-    assert done.returncode == 2, done
-    assert "next:" in done.stderr
-    return done.stderr
+    """What is said to the operator."""
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        code = main(command(*options, "--", "/bin/true", token_file=token or tmp_path / "token")[3:])
+    assert code == 2, said.getvalue()
+    assert "next:" in said.getvalue()
+    return said.getvalue()
 
 
 @pytest.mark.parametrize("given", [None, "", "Bearer", "Bearer x", "Basic {}", "bearer {}", "Bearer {}x", "Bearer é{}"])

@@ -263,3 +263,12 @@ def _resident_mib(running: Bridge) -> float:
     lines = Path(f"/proc/{running.process.pid}/status").read_text().splitlines()
     status = dict(line.split(":", 1) for line in lines)
     return int(status["VmHWM"].split()[0]) / 1024
+
+
+def test_a_session_that_the_server_refuses_gives_its_place_back(opponent: Start) -> None:
+    running = opponent("--sessions", "1")
+    with running.client() as http:
+        answer = Mcp(http, running.url).begin(protocolVersion="refuse")
+        assert answer.json()["error"] == {"code": -32602, "message": "not this version"}
+        assert "mcp-session-id" not in answer.headers
+        until(lambda: Mcp(http, running.url).begin().status_code == 200, "its place didn't come back")

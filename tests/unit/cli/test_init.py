@@ -22,7 +22,14 @@ from sallyport.cli.complaint import Complaint
 from sallyport.runtime import strict_yaml
 from tests.support.laptop import here, init
 
-PRIVATE = ("ca/ca.key", "server/tls.key", "issuer/signing.key", "audit/signing.key", "audit/masking.key")
+PRIVATE = (
+    "ca/ca.key",
+    "server/tls.key",
+    "issuer/signing.key",
+    "assertion/signing.key",
+    "audit/signing.key",
+    "audit/masking.key",
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +44,7 @@ def mode(path: Path) -> int:
 def test_init_makes_every_path_that_the_design_names(made: Path) -> None:
     names = {entry.name for entry in made.iterdir()}
     configs = {"pep.yaml", "pdp.yaml", "catalog.yaml", ".gitignore"}
-    assert names == configs | {"policies", "pki", "files", "data", "audit", "run"}
+    assert names == configs | {"policies", "pki", "files", "data", "audit", "run", "upstreams"}
     assert (made / "catalog.yaml").is_symlink()
     assert (made / "catalog.yaml").read_bytes() == (made / "policies" / "catalog.yaml").read_bytes()
     assert not list((made / "audit").iterdir())

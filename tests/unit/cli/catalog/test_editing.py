@@ -110,3 +110,8 @@ def test_what_cant_be_added_to_in_safety_is_left_alone(text: str) -> None:
 def test_a_block_of_text_at_the_end_doesnt_swallow_what_is_added() -> None:
     made = _of("tools:\n  - name: a\n    description: |+\n      text\n\n").append("tools", [{"name": "b"}])
     assert made.value["tools"] == [{"name": "a", "description": "text\n\n"}, {"name": "b"}]
+
+
+def test_an_edit_that_came_out_otherwise_than_meant_is_not_used() -> None:
+    with pytest.raises(NotEditable):
+        _of("a: 1\n")._made("a: 2\n", {"a": 1})

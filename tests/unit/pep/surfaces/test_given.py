@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
 
 from sallyport.pep.model import Json
-from tests.support.surfaces import Surfaces, Told
+from tests.support.surfaces import Surfaces, Told, trusting
 
-Use = Callable[..., Awaitable[Told]]
 STRANGERS: Final[tuple[dict[str, Any], ...]] = (
     {"user": "bob"},
     {"agent": "chat-bot"},
@@ -59,7 +58,7 @@ async def test_a_state_comes_back_to_the_upstream_as_it_gave_it_out(made: Surfac
     assert made.got[-1].message["params"]["inputResponses"] == ROOTS
 
 
-@pytest.mark.parametrize("who", STRANGERS)
+@pytest.mark.parametrize("who", STRANGERS[:3])  # the last one doesn't even see the tool
 async def test_n2_a_state_of_somebody_else_is_refused_and_recorded(made: Surfaces, who: dict[str, Any]) -> None:
     handle = await state(made)
     asked = len(made.got)
@@ -117,6 +116,17 @@ async def test_n2_a_task_of_somebody_else_is_refused_and_recorded(
     await refused(made, await made.ask(method, {"taskId": handle}, **who), asked)
 
 
+async def test_n21_a_task_of_a_tool_in_quarantine_is_not_spoken_to(made: Surfaces) -> None:
+    handle = await task(made)
+    asked = len(made.got)
+    held = replace(made, gate=trusting(made.gate, {"start": "its definition changed"}))
+    for method in ("tasks/get", "tasks/update", "tasks/cancel"):
+        told = await held.ask(method, {"taskId": handle})
+        assert told.shape == (200, -32010, "denied by policy", frozenset({"decision_id"}))
+        assert told.reason() == "quarantined"
+    assert len(made.got) == asked
+
+
 async def test_n2_a_task_is_none_in_a_set_that_lacks_its_tool(made: Surfaces) -> None:
     handle = await task(made, server="small")
     assert (await made.ask("tasks/get", {"taskId": handle}, "small")).result
@@ -163,16 +173,26 @@ async def test_n2_a_handle_with_any_one_character_changed_is_none(made: Surfaces
 
 @pytest.mark.parametrize("length", [1, 700, 1000, 4000])
 async def test_a_cursor_of_an_upstream_comes_back_however_long_it_is(made: Surfaces, length: int) -> None:
-    made.said.append(lambda got: {"resultType": "complete", "resources": [{"uri": "test://plain"}], "nextCursor": "c" * length})
+    page = {"resultType": "complete", "resources": [{"uri": "test://plain"}], "nextCursor": "c" * length}
+    made.said.append(lambda got: page)
     handle = await cursor(made)
-    assert (await made.ask("resources/list", {"cursor": handle})).result
+    await made.ask("resources/list", {"cursor": handle})
     assert made.got[-1].message["params"]["cursor"] == "c" * length
 
 
-@pytest.mark.parametrize("length", [1, 4000, 12_000, 24_000])
+@pytest.mark.parametrize("length", [1, 4000, 16 << 10])
 async def test_a_state_of_an_upstream_comes_back_however_long_it_is(made: Surfaces, length: int) -> None:
     asks = {"resultType": "input_required", "inputRequests": {"r": {"method": "roots/list", "params": {}}}}
     made.said.append(lambda got: {**asks, "requestState": "s" * length})
     handle = await state(made)
-    assert (await made.ask("tools/call", retried(handle))).result
+    await made.ask("tools/call", retried(handle))
     assert made.got[-1].message["params"]["requestState"] == "s" * length
+
+
+async def test_a_state_that_could_not_be_brought_back_is_not_given_out(made: Surfaces) -> None:
+    asks = {"resultType": "input_required", "inputRequests": {"r": {"method": "roots/list", "params": {}}}}
+    made.said.append(lambda got: {**asks, "requestState": "s" * 20_000})
+    told = await made.ask("tools/call", {"name": "ask", "arguments": {}})
+    assert told.error["message"] == "the result was withheld"
+    made.said.append(lambda got: {"resultType": "complete", "resources": [], "nextCursor": "\u00e9" * 4096})
+    assert (await made.ask("resources/list")).result["resources"] == []

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sallyport.contract.catalog import Effect, Hosted, Limits, Tool
+from sallyport.contract.catalog import Effect, Hosted, Limits, Tool, UpstreamRef
 from sallyport.pep import answers, release
 from sallyport.pep.asked import Asked
 from sallyport.pep.decision import Decider, Denied, EachOf, Mismatch, Permit, Seen, Sought
@@ -75,14 +75,22 @@ class Calls:
         if not isinstance(call, Refusal) and call.resources[0].type == "Prompt":
             call = self._unless_quarantined(call, asked)
         if isinstance(call, Refusal):
-            return call if isinstance(message, CallTool) else await self._unfit(call, message, asked)
+            if isinstance(message, CallTool):
+                return call
+            return await self._unfit(call, message.envelope.method, _named(message), asked)
         return await self._judged(message, call, asked, emit)
 
     async def about_task(self, message: AboutTask, asked: Asked, emit: Emit) -> Answer | Refusal | Denied | Mismatch:
         """A task that this very caller was given, judged anew on the tool that began it."""
         task = self._hands.given.opened_task(asked.caller, message.task)
-        if task is None:
-            return Refusal(Reason.FOREIGN_HANDLE, "a task that wasn't given to this caller")
+        if task is None or not _begun_by(asked.view.find(task.tool), task):
+            return Refusal(
+                Reason.FOREIGN_HANDLE, "a task that wasn't given to this caller by a tool that is served here"
+            )
+        why = self._hands.quarantined(asked.digest).get(task.tool)
+        if why is not None:
+            begun_by = ResourceRef("Tool", task.tool)
+            return await self._unfit(Refusal(Reason.QUARANTINED, why), message.envelope.method, begun_by, asked)
         arguments: dict[str, Json] = {"inputResponses": dict(message.responses)} if message.responses else {}
         canonical = canonical_json.encode(arguments)
         touched = (ResourceRef("Tool", task.tool),)
@@ -167,10 +175,11 @@ class Calls:
         why = self._hands.quarantined(asked.digest).get(prompt_key(call.name))
         return call if why is None else Refusal(Reason.QUARANTINED, why)
 
-    async def _unfit(self, refused: Refusal, message: Judged, asked: Asked) -> Refusal | Denied | Mismatch:
+    async def _unfit(
+        self, refused: Refusal, method: str, ref: ResourceRef, asked: Asked
+    ) -> Refusal | Denied | Mismatch:
         """What is wrong with a request is told to whom it would be permitted; to all others it is denied."""
-        ref = _named(message)
-        sought = Sought(message.envelope.method, (ref,))
+        sought = Sought(method, (ref,))
         who = asked.who(asked.trail.traceparent)
         found = await self._hands.decider.each(asked.caller, who, sought, asked.digest, asked.deadline)
         if not isinstance(found, EachOf):
@@ -207,15 +216,18 @@ async def _nothing(permit: Permit, call: CheckedCall) -> Output:
     return Reply({})
 
 
+def _begun_by(tool: Tool | None, task: Task) -> bool:
+    """Whether the tool of that name is still the one of that upstream."""
+    return tool is not None and isinstance(tool.provider, UpstreamRef) and tool.provider.upstream == task.upstream
+
+
 def _first(call: CheckedCall) -> tuple[str, str, str]:
     """What a state is bound to: the call as it was the first time."""
     return call.method, call.name, digest_of(call.canonical, {})
 
 
-def _named(message: Judged) -> ResourceRef:
+def _named(message: GetPrompt | ReadResource | Subscribe | Complete) -> ResourceRef:
     match message:
-        case CallTool():
-            return ResourceRef("Tool", message.name)
         case GetPrompt(name=name) | Complete(prompt=name) if name:
             return ResourceRef("Prompt", name)
         case ReadResource(uri=uri) | Subscribe(uri=uri) | Complete(template=uri):

@@ -71,7 +71,7 @@ class Pages:
         found = result.get(listed, [])
         kept = tuple(_kept(found if isinstance(found, list) else [], key, place.upstream, catalog))
         ahead = result.get("nextCursor")
-        more = isinstance(ahead, str) and 0 < len(ahead) <= _MAX_TEXT and ahead != place.cursor
+        more = isinstance(ahead, str) and 0 < len(ahead.encode()) <= _MAX_TEXT and ahead != place.cursor
         return Page(kept, key, Place(place.upstream, str(ahead)) if more else self._next(place.upstream, catalog))
 
     def _next(self, upstream: str, catalog: Catalog) -> Place | None:

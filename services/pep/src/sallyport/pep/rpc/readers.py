@@ -29,10 +29,9 @@ from sallyport.pep.rpc.rejected import bad_params
 Read: TypeAlias = Callable[[Envelope, Mapping[str, Json]], Message | Refusal]
 
 NAME_LENGTH: Final = 128
-CURSOR_LENGTH: Final = 1024
 VERSION_LENGTH: Final = 64
 URI_LENGTH: Final = 2048
-HANDLE_LENGTH: Final = 16_384
+HANDLE_LENGTH: Final = 24_576  # 16 KiB of an upstream's, sealed; cursors are handles too
 TEXT_LENGTH: Final = 4096  # of a prompt's argument or of what is to be completed
 MAX_URIS: Final = 256
 LEVELS: Final = frozenset({"debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"})
@@ -58,8 +57,8 @@ def cancelled(envelope: Envelope, params: Mapping[str, Json]) -> Message | Refus
 
 def _cursor(params: Mapping[str, Json]) -> str | None | Refusal:
     cursor = params.get("cursor", "")
-    if not isinstance(cursor, str) or len(cursor) > CURSOR_LENGTH:
-        return bad_params("cursor is no string of at most 1024 characters")
+    if not isinstance(cursor, str) or len(cursor) > HANDLE_LENGTH:
+        return bad_params("cursor is none that was given out")
     return cursor if "cursor" in params else None
 
 
