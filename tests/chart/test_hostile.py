@@ -33,6 +33,29 @@ def _places(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "issuer's url", {"issuers": [{**_COMPANY, "issuer": f"https://a/{text}"}]}
     yield "jwks map", {"issuers": [{**_COMPANY, "jwks": {"configMap": text}}]}
     yield "jwks key", {"issuers": [{**_COMPANY, "jwks": {"configMap": "a", "key": text}}]}
+    yield "tls", {"tls": {"secret": text}}
+    yield "client CA", {"tls": {"clientCaSecret": text}}
+    yield "audit", {"audit": {"pepKeySecret": text}}
+    yield "claim", {"files": {"claim": text}}
+    yield "size", {"audit": {"persistence": {"size": text}}}
+    yield "registry", {"images": {"registry": text}}
+    yield "repository", {"images": {"pep": {"repository": text}}}
+    yield "tag", {"images": {"pep": {"tag": text}}}
+    yield "pull secret", {"images": {"pullSecrets": [text]}}
+    yield "resource", {"resource": f"https://{text}/mcp"}
+    yield "priority", {"priorityClassName": text}
+    yield "domain", {"clusterDomain": text}
+    yield "policies", {"policies": {"existing": {"policies": text}}}
+    yield "tool", {"tools": [text]}
+    yield "pod label", {"podLabels": {"a": text}}
+    yield "annotation", {"podAnnotations": {text: "a"}}
+    yield "test secret", {"tests": {"tokenSecret": text}}
+    yield "outside", {"tests": {"outside": [f"{text}:443"]}}
+    yield from _places_behind(text)
+
+
+def _places_behind(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The same of what is behind the gate."""
     yield "upstream", {"upstreams": [{**_CRM, "name": text}]}
     yield "url", {"upstreams": [{**_CRM, "url": f"https://crm.example.org/{text}"}]}
     yield "host", {"upstreams": [{**_CRM, "url": f"https://crm{text}/"}]}
@@ -56,24 +79,6 @@ def _places(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "uri", {"catalog": {"resources": [{"uri": f"crm://{text}", "upstream": "crm"}]}}
     yield "template", {"catalog": {"resources": [{"template": f"crm://{text}", "upstream": "crm"}]}}
     yield "prefix", {"catalog": {"resources": [{"prefix": f"crm://{text}", "upstream": "crm"}]}}
-    yield "tls", {"tls": {"secret": text}}
-    yield "client CA", {"tls": {"clientCaSecret": text}}
-    yield "audit", {"audit": {"pepKeySecret": text}}
-    yield "claim", {"files": {"claim": text}}
-    yield "size", {"audit": {"persistence": {"size": text}}}
-    yield "registry", {"images": {"registry": text}}
-    yield "repository", {"images": {"pep": {"repository": text}}}
-    yield "tag", {"images": {"pep": {"tag": text}}}
-    yield "pull secret", {"images": {"pullSecrets": [text]}}
-    yield "resource", {"resource": f"https://{text}/mcp"}
-    yield "priority", {"priorityClassName": text}
-    yield "domain", {"clusterDomain": text}
-    yield "policies", {"policies": {"existing": {"policies": text}}}
-    yield "tool", {"tools": [text]}
-    yield "pod label", {"podLabels": {"a": text}}
-    yield "annotation", {"podAnnotations": {text: "a"}}
-    yield "test secret", {"tests": {"tokenSecret": text}}
-    yield "outside", {"tests": {"outside": [f"{text}:443"]}}
 
 
 @pytest.mark.parametrize("place", [place for place, _ in _places("")])

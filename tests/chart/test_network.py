@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sallyport.contract.catalog import Catalog
 from sallyport.pep.egress.allowed import Allowed
 from sallyport.pep.settings import EgressEntry
-from sallyport.runtime import strict_yaml
 from sallyport.runtime import settings as models
+from sallyport.runtime import strict_yaml
 from tests.chart import edges
 from tests.chart.edges import Edge
 from tests.chart.rendering import (
@@ -195,7 +195,9 @@ def _is_name(host: str) -> bool:
 
 
 @settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(st.lists(_upstream(), max_size=5, unique_by=(lambda each: each["name"], lambda each: edges.address(each["url"]))))
+@given(
+    st.lists(_upstream(), max_size=5, unique_by=(lambda each: each["name"], lambda each: edges.address(each["url"])))
+)
 def test_whatever_the_upstreams_are_the_four_agree(upstreams: list[dict[str, Any]]) -> None:
     _agree(
         render("minimal", {"upstreams": upstreams, "cilium": True}),
@@ -221,7 +223,8 @@ def _agree(rendered: Rendered, values: dict[str, Any]) -> None:
 
 def _entry(upstream: dict[str, Any]) -> dict[str, Any]:
     """What the catalog says of an upstream."""
-    found = {key: upstream[key] for key in ("url", "era", "audience", "limits", "assertion") if key in upstream}
+    keys = ("url", "era", "audience", "limits", "assertion")
+    found: dict[str, Any] = {key: upstream[key] for key in keys if key in upstream}
     if "credential" in upstream:
         found["credential"] = upstream["credential"].get("header", "authorization")
     return found | ({"client_certificate": True} if "clientCertificate" in upstream else {})
@@ -264,6 +267,12 @@ def test_the_pep_reads_the_whole_catalog_of_upstreams_that_the_chart_writes() ->
     crm = catalog.upstreams["crm"]
     assert (crm.credential, crm.client_certificate, crm.assertion) == ("x-api-key", True, True)
     assert (crm.audience, crm.limits.model_dump()) == ("https://crm.example.org", values["upstreams"][0]["limits"])
-    assert [prompt.model_dump(exclude_unset=True, mode="json") for prompt in catalog.prompts] == values["catalog"]["prompts"]
-    assert [entry.model_dump(exclude_unset=True, mode="json") for entry in catalog.resources] == values["catalog"]["resources"]
-    assert {name: one.model_dump(exclude_unset=True, mode="json") for name, one in catalog.servers.items()} == values["catalog"]["servers"]
+    assert [prompt.model_dump(exclude_unset=True, mode="json") for prompt in catalog.prompts] == values["catalog"][
+        "prompts"
+    ]
+    assert [entry.model_dump(exclude_unset=True, mode="json") for entry in catalog.resources] == values["catalog"][
+        "resources"
+    ]
+    assert {name: one.model_dump(exclude_unset=True, mode="json") for name, one in catalog.servers.items()} == values[
+        "catalog"
+    ]["servers"]

@@ -253,7 +253,7 @@ _UNSAFE: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a Service anywhere": (
         {"upstreams": [_SERVICE]},
-        'crm: the url\'s host "crm.crm.svc" is a Service\'s and cluster.serviceNetworks is empty',
+        "crm: the url's host \"crm.crm.svc\" is a Service's and cluster.serviceNetworks is empty",
     ),
     "a Service by its whole name anywhere": (
         {"upstreams": [_but(_SERVICE, url="https://crm.crm.svc.cluster.local/mcp")]},
@@ -266,11 +266,11 @@ _UNSAFE: dict[str, tuple[dict[str, Any], str]] = {
                 "network": {"namespace": "observability", "podLabels": {"app": "collector"}},
             }
         },
-        'logging: the url\'s host "collector.observability.svc" is a Service\'s and cluster.serviceNetworks is empty',
+        "logging: the url's host \"collector.observability.svc\" is a Service's and cluster.serviceNetworks is empty",
     ),
     "pods by a name of the world": (
         {"upstreams": [_but(_SERVICE, url="https://crm.crm:8443/mcp")]},
-        'crm: network names pods and the url\'s host "crm.crm" is no Service\'s name',
+        "crm: network names pods and the url's host \"crm.crm\" is no Service's name",
     ),
     "networks of an address": (
         {"upstreams": [_but(_UPSTREAM, url="https://192.0.2.7/mcp", networks=["192.0.2.0/24"])]},
@@ -278,8 +278,11 @@ _UNSAFE: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an IPv6 address in another spelling": (_at("[2001:db8:0::1]"), 'host "2001:db8:0::1" is spelled otherwise'),
     "a name that ends in no letter": (_at("crm.1b"), 'the url\'s host "crm.1b" is no name'),
-    "a name found in half the internet": (_found_in("128.0.0.0/1"), "crm: networks: network \"128.0.0.0/1\" is wider"),
-    "a name found in much of the IPv6 internet": (_found_in("2000::/3"), "is wider than /8: whoever answers for the name"),
+    "a name found in half the internet": (_found_in("128.0.0.0/1"), 'crm: networks: network "128.0.0.0/1" is wider'),
+    "a name found in much of the IPv6 internet": (
+        _found_in("2000::/3"),
+        "is wider than /8: whoever answers for the name",
+    ),
     "a name found at the metadata service": (_found_in("169.254.169.254/32"), "nothing that a tool needs is there"),
     "a name found in the pod": (_found_in("127.0.0.0/8"), "nothing that a tool needs is there"),
     "a network by one of its addresses": (_found_in("10.1.2.3/16"), "has bits beyond its length"),
@@ -287,7 +290,10 @@ _UNSAFE: dict[str, tuple[dict[str, Any], str]] = {
     "an IPv6 network by one of its addresses": (_found_in("fd00:10:96::1/112"), "has bits beyond its length"),
     "an IPv6 network by a part of a digit": (_found_in("2001:dba::/30"), "has bits beyond its length"),
     "an IPv6 network spelled out": (_found_in("fd00:10:96:0:0:0:0:0/112"), "Write fd00:10:96::/112."),
-    "an IPv6 network with the shorter zeros left out": (_found_in("2001:db8::1:0:0:0/80"), "Write 2001:db8:0:0:1::/80."),
+    "an IPv6 network with the shorter zeros left out": (
+        _found_in("2001:db8::1:0:0:0/80"),
+        "Write 2001:db8:0:0:1::/80.",
+    ),
     "an IPv6 network of too many groups": (_found_in("fd00:1:2:3:4::5:6:7/112"), "it has too many or too few groups"),
     "addresses of a door in another spelling": (_to("10.1.2.3/16"), 'crm: network "10.1.2.3/16" has bits beyond'),
     "Services everywhere": (
@@ -469,16 +475,26 @@ def test_a_credential_in_a_header_that_says_something_else_is_refused(header: st
 
 def test_the_headers_that_are_taken_are_those_that_the_pep_would_refuse() -> None:
     written = (CHART / "templates" / "_validate_upstreams.tpl").read_text()
-    assert f'"^({credentials._TAKEN.pattern})$"' in written  # noqa: SLF001 — the chart can't ask it
+    assert f'"^({credentials._TAKEN.pattern})$"' in written
 
 
 def test_a_gate_may_serve_prompts_or_resources_alone() -> None:
     for parts in ({"prompts": [_PROMPT]}, {"resources": [_TERMS]}):
         values = {"tools": [], **_catalog(**parts), "tests": {"permitted": {}}}
-        assert "tools: []" in render("minimal", values).one("ConfigMap", "gate-sallyport-catalog")["data"]["catalog.yaml"]
+        assert (
+            "tools: []" in render("minimal", values).one("ConfigMap", "gate-sallyport-catalog")["data"]["catalog.yaml"]
+        )
 
 
-_RIGHT = ["10.0.0.0/8", "10.8.0.0/13", "172.16.0.0/12", "203.0.113.7/32", "fd00::/8", "fd00:10:96::/112", "fc00:8000::/17"]
+_RIGHT = [
+    "10.0.0.0/8",
+    "10.8.0.0/13",
+    "172.16.0.0/12",
+    "203.0.113.7/32",
+    "fd00::/8",
+    "fd00:10:96::/112",
+    "fc00:8000::/17",
+]
 _RIGHT += ["2001:db8::/29", "2001:db8:0:0:1::/80", "2001:db8::1:0:0/96", "2001:db8:0:1:1:1:1:1/128", "2001:db8::7/128"]
 
 

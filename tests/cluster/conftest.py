@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import socketserver
 import subprocess
@@ -106,12 +107,13 @@ def ground(cluster: Cluster, outside: None, tmp_path_factory: pytest.TempPathFac
     kube.kubectl("apply", "-n", place.GATE, "-f", str(FLOOR))
     _keys(directory)
     values = directory.parent / "values.yaml"
-    values.write_text(yaml.safe_dump(place.values()), encoding="utf-8")
+    values.write_text(yaml.safe_dump(place.values(_service_networks(cluster))), encoding="utf-8")
     made = Place(cluster, directory, values)
     kube.kubectl("apply", "--server-side", "-f", str(directory / "manifests.yaml"))
     for namespace in place.AGENTS:
         made.identify(namespace, namespace)
     _database(cluster)
+    _upstream(cluster)
     _bystanders(cluster)
     yield made
     kube.helm("uninstall", place.RELEASE, "-n", place.GATE, "--wait", "--ignore-not-found", expect=None)
@@ -162,9 +164,30 @@ def _database(cluster: Cluster) -> None:
     kube.until("the database answers", lambda: "ready to accept" in cluster.logs(place.DATA, "postgres"), 120)
 
 
+def _service_networks(cluster: Cluster) -> list[str]:
+    """Around the API server's own address: no cluster's is so small that others lie beyond, and only newer ones tell."""
+    found = map(ipaddress.ip_address, cluster.core.read_namespaced_service("kubernetes", "default").spec.cluster_i_ps)
+    return [str(ipaddress.ip_network((each, 16 if each.version == 4 else 112), strict=False)) for each in found]
+
+
+def _upstream(cluster: Cluster) -> None:
+    ca = Authority("CRM CA")
+    pair = ca.server(dns=(f"crm.{place.CRM}.svc",), ips=())
+    credential = b"Bearer " + keys.secret().strip()
+    served = {"tls.crt": pair.certificate_pem, "tls.key": pair.key_pem, "credential": credential}
+    command = ["/app/upstream.py", "8443", "9443"]
+    cluster.apply(
+        place.secret(place.GATE, "crm-ca", {"ca.crt": ca.pem}),
+        place.secret(place.GATE, "crm-token", {"credential": credential}),
+        place.secret(place.CRM, "crm", served),
+        place.pod(place.CRM, "crm", {"app": "crm"}, command, secrets={"/secrets": "crm"}),
+        place.service(place.CRM, "crm", {"app": "crm"}, [8443, 9443]),
+    )
+
+
 def _bystanders(cluster: Cluster) -> None:
     """Those who may, those who may not, and those whom the gate may reach or not."""
-    listening = ["/app/listen.py", "8443", "9443"]
+    listening = ["/app/listen.py", "8443"]
     cluster.apply(
         *(place.idle(namespace, "orchestrator", place.ORCHESTRATOR) for namespace in place.AGENTS),
         place.idle(place.AGENTS[0], "colleague", {"app": "colleague"}),
@@ -173,9 +196,7 @@ def _bystanders(cluster: Cluster) -> None:
         place.idle(place.GATE, "bystander", {"app": "bystander"}),
         place.idle(place.GATE, "position", {"app.kubernetes.io/instance": place.RELEASE, "sallyport.io/egress": "pep"}),
         place.idle(place.MONITORING, "prometheus", {"app.kubernetes.io/name": "prometheus"}),
-        place.pod(place.CRM, "crm", {"app": "crm"}, listening),
         place.pod(place.CRM, "unlisted", {"app": "unlisted"}, listening),
-        place.service(place.CRM, "crm", {"app": "crm"}, [8443, 9443]),
         place.service(place.CRM, "unlisted", {"app": "unlisted"}, [8443]),
     )
     for namespace in place.NAMESPACES:

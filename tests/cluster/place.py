@@ -111,7 +111,7 @@ def secret(namespace: str, name: str, files: Mapping[str, bytes]) -> Manifest:
     }
 
 
-def values() -> dict[str, Any]:
+def values(service_networks: Sequence[str]) -> dict[str, Any]:
     """What this place adds to the production profile and to what `dev-certs` wrote."""
     return {
         "profile": "production",
@@ -137,8 +137,11 @@ def values() -> dict[str, Any]:
                 "name": "crm",
                 "url": f"https://crm.{CRM}.svc:8443/mcp",
                 "network": {"namespace": CRM, "podLabels": {"app": "crm"}},
+                "ca": {"secret": "crm-ca"},
+                "credential": {"secret": "crm-token"},
             }
         ],
+        "cluster": {"serviceNetworks": list(service_networks)},
         "database": {
             "url": f"postgresql://sallyport@postgres.{DATA}.svc:5432/app",
             "passwordSecret": "postgres-password",

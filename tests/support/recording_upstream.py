@@ -13,7 +13,7 @@ from typing import Any
 from tests.support.fake_server import fake_server
 from tests.support.upstream_leg import LEGACY, MODERN, Got, answer, chunk, event, http, stream_head
 
-_OPEN = {"type": "object", "properties": {}}
+_OPEN = {"type": "object"}
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,8 @@ def entries(url: str) -> dict[str, Any]:
         "prompts": [
             {"name": name, "upstream": "one", "arguments": [{"name": "who", "required": True}, {"name": "how"}]}
             for name in _PROMPTS
-        ],
+        ]
+        + [{"name": "read_file", "upstream": "one", "arguments": [{"name": "path"}]}],
         "resources": [
             {"uri": "test://plain", "upstream": "one"},
             {"uri": "test://hidden", "upstream": "one"},

@@ -90,7 +90,7 @@ def flood(call: dict[str, Any]) -> None:
 
 
 def progress(call: dict[str, Any], count: int, size: int = 0) -> None:
-    token = call["params"].get("_meta", {}).get("progressToken")
+    token = call["params"].get("_meta", {}).get("progressToken", call["id"])  # a good guess where none was given
     for number in range(count):
         params = {"progressToken": token, "progress": number, "message": "x" * size}
         say({"method": "notifications/progress", "params": params})

@@ -129,6 +129,18 @@ async def test_a_silent_stream_outlives_the_limits_of_an_answer() -> None:
             assert len([one async for one in frames]) == 4
 
 
+async def test_a_listener_who_takes_their_time_is_never_cancelled_by_the_legs_own_clock() -> None:
+    async def stream(got: Got, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(stream_head() + chunk(b""))
+
+    opponent = Older(stream, LEGACY, session=True)
+    async with fake_server(opponent) as port, gate(port) as before:
+        asked = forward("subscriptions/listen", WANTED, timeout_ms=400)
+        async with aclosing(before.upstreams.listen("crm", before.upstream, asked, begun=lambda: None)) as frames:
+            async for _ in frames:
+                await asyncio.sleep(0.6)
+
+
 async def test_a_stream_that_doesnt_begin_ends_in_time() -> None:
     async def hang(got: Got, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

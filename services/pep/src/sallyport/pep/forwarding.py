@@ -72,7 +72,7 @@ class Forwarding:
             raise CallMismatch("the arguments changed since they were judged")
         forward = Forward(
             method=call.method,
-            name=way.there,
+            name="" if call.method == "completion/complete" else way.there,  # which has no Mcp-Name
             params=params(call, way.there),
             envelope=envelope,
             identity=permit.identity,

@@ -77,9 +77,10 @@ class _Stream:
         self._refs = tuple(ResourceRef("McpResource", uri) for uri in uris)
 
     async def run(self) -> Refusal | None:
-        await self._send("notifications/subscriptions/acknowledged", {"notifications": self._honoured()})
+        self._something.set()  # what changed since it was permitted is looked at first
         kinds = {"tools": self._message.tools, "prompts": self._message.prompts, "resources": self._message.resources}
         with self._room.changes.heard(self._changed, frozenset(kind for kind, wanted in kinds.items() if wanted)):
+            await self._send("notifications/subscriptions/acknowledged", {"notifications": self._honoured()})
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._follow(name, uris)) for name, uris in self._by_upstream().items()]
                 try:

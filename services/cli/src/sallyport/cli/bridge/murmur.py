@@ -30,7 +30,6 @@ class Murmur:
             rest = rest[:_LINE]
             for line in lines:
                 self._say(line)
-            await asyncio.sleep(0)
         if rest:
             self._say(rest)
 

@@ -181,7 +181,8 @@ class Decider:
         return permit
 
     async def _resolve(self, who: Identity, call: CheckedCall) -> tuple[Resolved, ...] | Unresolved:
-        if not self._resolvers.has_resolver(call.name):
+        # A prompt may be called like a hosted tool; what that one looks up isn't the prompt's.
+        if call.method != "tools/call" or not self._resolvers.has_resolver(call.name):
             return tuple(Resolved(ref) for ref in call.resources)
         return await self._resolvers.resolve(who, call)
 

@@ -122,8 +122,7 @@ class Leg:
         if unused and self._busy:
             await self._unused.wait()
         await self.standing.close()
-        for session in await self._sessions.close():
-            self._end(session)
+        await self._legacy.end_all(await self._sessions.close())
         await self._background.close(_LAST_WORDS)
         await self._channel.close()
 
@@ -162,10 +161,7 @@ class Leg:
         self, forward: Forward, session: Session | None, dial: Dial, deadline: Deadline, emit: Emit
     ) -> Reply | Failed:
         request_id = self._line.next_id()
-        try:
-            sent = self._outgoing(forward, session, request_id)
-        except ValueError as error:
-            raise UpstreamUnavailable("the request can't be said to its server", str(error)) from None
+        sent = self._outgoing(forward, session, request_id)
         hearing = Hearing(forward.envelope, request_id, emit, self._changed)
         if session is not None:
             hearing.decline = lambda question: self._legacy.decline(session, question, deadline)
@@ -194,12 +190,15 @@ class Leg:
             return await self._line.resume(sent, unfinished, deadline, hearing)
 
     def _outgoing(self, forward: Forward, session: Session | None, request_id: int) -> Outgoing:
-        if session is None:
-            meta = outgoing.modern_meta(forward, request_id, self._manner.version, self._manner.passed)
-            sent = outgoing.modern_headers(forward)
-        else:
-            meta, sent = outgoing.legacy_meta(forward, request_id), {**headers(session), **outgoing.trace(forward)}
-        wire = outgoing.body(request_id, forward.method, forward.params, meta)
+        try:
+            if session is None:
+                meta = outgoing.modern_meta(forward, request_id, self._manner.version, self._manner.passed)
+                sent = outgoing.modern_headers(forward)
+            else:
+                meta, sent = outgoing.legacy_meta(forward, request_id), {**headers(session), **outgoing.trace(forward)}
+            wire = outgoing.body(request_id, forward.method, forward.params, meta)
+        except ValueError as error:
+            raise UpstreamUnavailable("the request can't be said to its server", str(error)) from None
         return Outgoing(request_id, wire, sent, forward.identity, forward.digest, forward.result_bytes)
 
     def _believed(self, answer: Reply | Failed, session: Session | None) -> Reply | Failed:

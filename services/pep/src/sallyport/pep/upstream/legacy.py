@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -24,6 +25,7 @@ UNUSABLE: Final = "its server can't be used"
 _SECONDS: Final = 10.0  # for a handshake
 _LAST_WORD: Final = 1.0  # for what is sent when all is over
 _SMALL: Final = 256 << 10
+_AT_ONCE: Final = 32
 _SESSION_ID: Final = re.compile(r"[!-~]{1,1024}")  # visible ASCII only (Session Management)
 _METHOD_NOT_FOUND: Final = -32601
 _ACCEPTED: Final = range(200, 300)
@@ -82,6 +84,13 @@ class Legacy:
         with suppress(UpstreamUnavailable, UpstreamBroke, TimeoutError):
             async with Deadline(_LAST_WORD, None) as deadline:
                 await self._line.delete(self._sent(session, b""), deadline)
+
+    async def end_all(self, sessions: Sequence[Session]) -> None:
+        """As many as can be ended in a moment; the others end when the upstream is tired of them."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORD):
+                for at in range(0, len(sessions), _AT_ONCE):
+                    await asyncio.gather(*(self.end(session) for session in sessions[at : at + _AT_ONCE] if session.id))
 
     async def cancel(self, session: Session, request_id: int) -> None:
         """A closed connection isn't a cancellation in this era, so it is said."""

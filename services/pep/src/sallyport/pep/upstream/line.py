@@ -17,7 +17,7 @@ from sallyport.pep.upstream.channel import BROKE, JSON, STREAM, TOO_LARGE, Chann
 from sallyport.pep.upstream.credentials import CredentialMissing, CredentialSource
 from sallyport.pep.upstream.deadline import Deadline
 from sallyport.pep.upstream.failures import UpstreamBroke, UpstreamUnavailable
-from sallyport.pep.upstream.incoming import Heard, Unbelievable, is_for, read
+from sallyport.pep.upstream.incoming import Heard, Noise, Unbelievable, is_for, read
 from sallyport.pep.upstream.sse import Events, TooLarge
 from sallyport.runtime import strict_json
 
@@ -112,7 +112,7 @@ class Line:
             return exchange.status
 
     async def stream(self, method: str, sent: Outgoing, dial: Dial, deadline: Deadline) -> AsyncGenerator[Heard]:
-        """What a stream without end carries, each event bounded by itself. An answer is its last."""
+        """What a stream without end carries, each event bounded by itself: noise when it begins, an answer at the end."""
         headers = {**self._credential(sent), **(_SENDS if sent.body else {"Accept": STREAM}), **sent.headers}
         async with self._channel.exchange(method, headers, sent.body or None, dial, deadline, None) as exchange:
             if exchange.status != _OK:
@@ -121,7 +121,8 @@ class Line:
             if exchange.kind != STREAM:
                 raise Unbelievable("an answer that is no stream")
             dial.keep_alive()
-            deadline.lift()
+            deadline.lift()  # before anything is given: no clock may run while the listener does something else
+            yield Noise()
             async with aclosing(_heard(exchange, sent.id or 0, Events(sent.max_bytes))) as stream:
                 async for heard in stream:
                     yield heard

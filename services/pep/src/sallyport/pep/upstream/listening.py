@@ -61,10 +61,15 @@ async def legacy(
             granted[_URIS] = [
                 uri for uri in uris if isinstance(uri, str) and await legacy.subscribe(session, uri, dial, deadline)
             ]
-        yield ACKNOWLEDGED, {"notifications": granted}
         sent = Outgoing(None, b"", headers(session), forward.identity, forward.digest, MAX_FRAME)
+        begun = False
         async with aclosing(line.stream("GET", sent, dial, deadline)) as stream:
             async for heard in stream:
+                if isinstance(heard, Failed):
+                    raise UpstreamBroke(_REFUSED, f"error {heard.code} to GET")
+                if not begun:
+                    begun = True
+                    yield ACKNOWLEDGED, {"notifications": granted}
                 if isinstance(heard, Question):
                     await legacy.decline(session, heard, deadline)
                 elif isinstance(heard, Notice) and (frame := _frame(heard, changed)):
