@@ -166,7 +166,7 @@ def _database(cluster: Cluster) -> None:
 
 def _service_networks(cluster: Cluster) -> list[str]:
     """Around the API server's own address: no cluster's is so small that others lie beyond, and only newer ones tell."""
-    found = map(ipaddress.ip_address, cluster.core.read_namespaced_service("kubernetes", "default").spec.cluster_i_ps)
+    found = map(ipaddress.ip_address, cluster.core.read_namespaced_service("kubernetes", "default").spec.cluster_ips)
     return [str(ipaddress.ip_network((each, 16 if each.version == 4 else 112), strict=False)) for each in found]
 
 

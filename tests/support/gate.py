@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from sallyport.cli import issuer
 from sallyport.cli.laptop import Laptop
@@ -24,6 +25,7 @@ from sallyport.pep.behind import Behind
 from sallyport.pep.calls import Calls, Hands
 from sallyport.pep.model import Answer, Emit, Era, Json, Peer, Request
 from sallyport.pep.pipeline import Pipeline, Rooms
+from sallyport.pep.settings import EgressEntry
 from sallyport.runtime import mounted_dir
 from sallyport.runtime.telemetry import Tracing
 from tests.support import laptop
@@ -124,6 +126,7 @@ async def gate(
     tracing.start()
     pep = pep_settings.load(made / "pep.yaml")
     telemetry = pep.telemetry.model_copy(update={"otlp_endpoint": otlp})
+    collector = (EgressEntry(destination=urlsplit(otlp).netloc),) if otlp else ()
     try:
         async with (
             open_stream(chosen.audit) as recorder,
@@ -131,7 +134,8 @@ async def gate(
         ):
             recorder.reloaded(Reloaded(True, snapshot.revision, snapshot.revision, (), 0.0, "start"))
             address = pep.pdp.model_copy(update={"address": pdp.listen})
-            async with app.assembled(pep.model_copy(update={"pdp": address, "telemetry": telemetry})) as parts:
+            changed = {"pdp": address, "telemetry": telemetry, "egress": (*pep.egress, *collector)}
+            async with app.assembled(pep.model_copy(update=changed)) as parts:
                 yield Gate(made, parts.rooms, parts.behind, Pipeline(parts.rooms))
     finally:
         tracing.stop()

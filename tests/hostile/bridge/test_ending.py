@@ -63,6 +63,25 @@ def test_a_killed_keeper_takes_its_server_along(shared: Bridge) -> None:
         _none_left({found["pid"]})
 
 
+def test_a_process_that_got_away_and_holds_the_pipes_keeps_neither_the_place_nor_the_bridge(opponent: Start) -> None:
+    running = opponent("--sessions", "1")
+    with running.client() as http:
+        mcp = Mcp(http, running.url)
+        mcp.begin()
+        family, found = mcp.call("family"), mcp.call("echo")
+        try:
+            os.kill(found["keeper"], signal.SIGKILL)
+            _none_left({found["pid"]})
+            until(lambda: mcp.begin().status_code == 200, "the place didn't come back")
+            family += mcp.call("family")
+            os.kill(mcp.call("echo")["keeper"], signal.SIGKILL)
+            running.process.send_signal(signal.SIGTERM)
+            assert running.process.wait(20) == 0
+        finally:
+            for pid in family:
+                os.kill(pid, signal.SIGKILL)
+
+
 def test_a_server_that_ignores_sigterm_is_killed(shared: Bridge) -> None:
     with session(shared) as mcp:
         pid = mcp.call("stubborn")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import urllib.request
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -125,15 +125,25 @@ class Front:
         found = [one for one in laptop.records(self.directory) if one["kind"] == kind]
         return [one for one in found if all(one.get(key) == value for key, value in wanted.items())]
 
+    async def served(self) -> None:
+        """Wait until there is nothing to say against the gate or its upstreams."""
+        deadline = time.monotonic() + laptop.PATIENCE / 2
+        while wrong := await self.ready():
+            assert time.monotonic() < deadline, (wrong, self.running.log("pep"))
+            await asyncio.sleep(0.05)
+
     async def ready(self) -> dict[str, str]:
-        """What readiness has to say, part by part."""
-        url = self.running.endpoint.management_url
-        listed = json.loads(await asyncio.to_thread(_fetched, f"{url}/ready"))
-        return {one["name"]: one["detail"] for one in listed}
+        """What readiness complains of, part by part."""
+        listed = json.loads(await self._told("/ready"))
+        return {one["name"]: one["detail"] for one in listed if one["name"] != "policies"}
 
     async def metric(self, name: str) -> float:
-        text = (await asyncio.to_thread(_fetched, f"{self.running.endpoint.management_url}/metrics")).decode()
-        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
+        lines = (await self._told("/metrics")).splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+    async def _told(self, path: str) -> str:
+        async with self.http.get(self.running.endpoint.management_url + path) as response:
+            return await response.text()
 
     def _usual(self, method: str, given: Mapping[str, Any], era: str, token: str) -> list[tuple[str, str]]:
         name = given.get(_NAMED.get(method, "name"))
@@ -189,6 +199,7 @@ async def front(
                 connector = aiohttp.TCPConnector(ssl=trust, limit=0)
                 async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as http:
                     made = Front(running, upstreams, http)
+                    await made.served()
                     yield made
             finally:
                 await asyncio.to_thread(blocking.close)
@@ -214,7 +225,8 @@ def merge(file: Path, more: Mapping[str, Any]) -> None:
     for key, value in more.items():
         old = document.get(key)
         document[key] = [*(old or []), *value] if isinstance(value, list) else {**(old or {}), **value}
-    file.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+    plain = json.loads(json.dumps(document))  # what stands there twice would become an anchor
+    file.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
 
 
 def written(directory: Path) -> int:
@@ -258,16 +270,6 @@ def claims(got: Any) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = jwt.decode(assertion, options={"verify_signature": False})
     return found
-
-
-def _fetched(url: str) -> bytes:
-    request = urllib.request.Request(url)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answered:
-            return bytes(answered.read())
-    except urllib.error.HTTPError as refused:
-        with refused:
-            return refused.read()
 
 
 __all__ = ["LEGACY", "MODERN", "Answered", "Front", "front", "tool"]

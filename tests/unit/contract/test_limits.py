@@ -80,7 +80,7 @@ _REFUSED: list[tuple[str, Change]] = [
     ("decision_id", _set("decision_id", "0" * 32 + "\n")),
     ("decision_id", _set("decision_id", "\u0660" * 32)),
     ("purpose", _set("purpose", 0)),
-    ("purpose", _set("purpose", 3)),
+    ("purpose", _set("purpose", 4)),
     ("purpose", _set("purpose", -1)),
     ("catalog_digest", _set("catalog_digest", "")),
     ("catalog_digest", _set("catalog_digest", "g" * 64)),

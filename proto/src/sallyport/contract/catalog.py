@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 
 from sallyport.contract.parts import Description, Limits, Name, Orgs, Part, Sha256, Title
-from sallyport.contract.surfaces import Prompt, Resource, Server, Upstream
+from sallyport.contract.surfaces import Prompt, Resource, Server, Upstream, canonical
 
 __all__ = [
     "MAX_EACH",
@@ -165,7 +165,9 @@ class Catalog(Part):
         exact = self._uris.get(uri)
         if exact is not None:
             return exact
-        matching = [entry for entry in self.resources if entry.uri is None and entry.matches(uri)]
+        if not canonical(uri):
+            return None
+        matching = [entry for entry in self._patterns if entry.covers(uri)]
         return max(matching, key=lambda entry: len(entry.key), default=None)
 
     def only(self, tools: Iterable[Tool], prompts: Iterable[Prompt], resources: Iterable[Resource]) -> Catalog:
@@ -189,6 +191,10 @@ class Catalog(Part):
     @cached_property
     def _uris(self) -> dict[str, Resource]:
         return {entry.uri: entry for entry in self.resources if entry.uri is not None}
+
+    @cached_property
+    def _patterns(self) -> tuple[Resource, ...]:
+        return tuple(entry for entry in self.resources if entry.uri is None)
 
     @model_validator(mode="after")
     def _check_something(self) -> Catalog:

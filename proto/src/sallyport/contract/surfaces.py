@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from sallyport.contract.parts import Description, Limits, Name, Orgs, Part, Sha256, Title
 
 MAX_URI: Final = 2048
+_SEPARATOR: Final = re.compile(r"[/?#]")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "[::1]", "localhost"})
 _HEADER: Final = r"^[a-z0-9-]{1,64}$"
 _VARIABLE: Final = re.compile(r"\{[A-Za-z0-9_]{1,64}\}")
@@ -105,18 +106,37 @@ class Resource(Part):
         plain = _VARIABLE.sub("x", given[0]) if self.template else given[0]
         if not _URI.fullmatch(plain) or "{" in plain or "}" in plain:
             raise ValueError("is no absolute URI in ASCII; a template's variables are written {name}")
+        if self.prefix is not None and not self.prefix.endswith(("/", ":")):
+            raise ValueError("a prefix ends with / or : — what begins with the same letters may be something else")
         return self
 
     def matches(self, uri: str) -> bool:
-        """Whether a URI that somebody names is this one; see `canonical`."""
-        if self.uri is not None:
-            return uri == self.uri
-        if not canonical(uri):
-            return False
+        """Whether a URI that somebody names is this one; of a template or prefix only where it is `canonical`."""
+        return uri == self.uri if self.uri is not None else canonical(uri) and self.covers(uri)
+
+    def covers(self, uri: str) -> bool:
+        """Whether a canonical URI falls under the template or prefix."""
         if self.prefix is not None:
             return uri.startswith(self.prefix) and uri != self.prefix
-        pieces = map(re.escape, _VARIABLE.split(self.template or ""))
-        return re.fullmatch(r"[^/?#]+".join(pieces), uri) is not None
+        return _fits(_VARIABLE.split(self.template or ""), uri)
+
+
+def _fits(literals: list[str], uri: str) -> bool:
+    """Each variable between them is one or more characters but / ? #. In one pass: templates come from upstreams.
+
+    The earliest place for each literal is good enough: what it leaves to the next variable is of the same kind.
+    """
+    first, *rest = literals
+    at = len(first)
+    if not uri.startswith(first) or not rest:
+        return uri == first
+    for literal in rest[:-1]:
+        found = uri.find(literal, at + 1)
+        if found < 0 or _SEPARATOR.search(uri, at, found):
+            return False
+        at = found + len(literal)
+    end = len(uri) - len(rest[-1])
+    return end > at and uri.endswith(rest[-1]) and not _SEPARATOR.search(uri, at, end)
 
 
 def canonical(uri: str) -> bool:

@@ -24,6 +24,7 @@ from sallyport.pep.release.masks import PATTERNS
         ("drop_rows: where /hidden = true", (DropRows((), ("hidden",), True, True),)),
         ("drop_rows:/a/*/b where /x = ''", (DropRows(("a", "*", "b"), ("x",), True, ""),)),
         ("max_rows:50", (MaxRows(50),)),
+        ("max_rows:1000000", (MaxRows(1_000_000),)),
         ("mask:ip; redact:/ssn; max_rows:1", (Mask(("ip",)), Redact(("ssn",)), MaxRows(1))),
     ],
 )

@@ -168,9 +168,15 @@ def test_a_private_key_that_is_cut_off_goes_to_the_end() -> None:
 
 
 def test_a_member_that_is_named_a_secret_goes_whatever_it_looks_like() -> None:
-    value: Json = {"password": "tr0ub4dor", "apiKey": ["a", "b"], "clientSecret": {"old": "c"}, "maxTokens": 5}
+    value: Json = {
+        "password": "tr0ub4dor",
+        "apiKey": ["a", "b"],
+        "clientSecret": {"old": "c"},
+        "maxTokens": 5,
+        "name": "n",
+    }
     mark = PATTERNS["secret"].mark
-    left: Json = {"password": mark, "apiKey": [mark, mark], "clientSecret": {"old": mark}, "maxTokens": 5}
+    left: Json = {"password": mark, "apiKey": [mark, mark], "clientSecret": {"old": mark}, "maxTokens": 5, "name": "n"}
     assert Masks(("secret",)).data(value) == left
 
 

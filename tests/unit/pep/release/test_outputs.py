@@ -10,6 +10,7 @@ from sallyport.pep import release
 from sallyport.pep.model import Json, Reply, ToolOutput
 from sallyport.pep.refusal import Refusal
 from sallyport.pep.release import UNTRUSTED, UPSTREAM
+from sallyport.runtime import canonical_json
 from tests.unit.pep.release.support import both, leaving, shown, text, tool, withheld
 
 CAP = 1000
@@ -172,9 +173,11 @@ def test_n24_what_is_over_the_cap_or_no_json_is_withheld_and_said_to_be_done(out
     withheld(shown(output, cap=CAP))
 
 
-def test_what_is_just_under_the_cap_leaves() -> None:
+def test_what_is_just_as_long_as_the_cap_leaves() -> None:
     output = text("x" * 900)
-    assert tool(output, cap=CAP).content == output.content
+    size = len(canonical_json.encode({"content": [*output.content], "isError": False}))
+    assert tool(output, cap=size).content == output.content
+    withheld(shown(output, cap=size - 1))
 
 
 @pytest.mark.parametrize("obligation", ["notify:security", "mask:names", "mask:email; approve", ""])

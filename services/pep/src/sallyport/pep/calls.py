@@ -113,7 +113,7 @@ class Calls:
             if not isinstance(permit, Permit):
                 return permit
             way = route(call, asked.view.catalog, task)
-            work = self._work(permit, call, way, message.envelope, asked, emit)
+            work = self._work(permit, call, way, message.envelope, asked, emit, task)
             if work is None:
                 return Refusal(Reason.INTERNAL, "nothing stands behind what was permitted")
             with hands.tracing.span("tools", trail.traceparent):
@@ -123,10 +123,17 @@ class Calls:
                 permit.end()
         if isinstance(shown, Refusal):
             return shown
-        return answers.output(message, self._sealed(shown, call, way, asked), trail.decision_id)
+        return answers.output(message, self._sealed(shown, call, way, asked, work.obligations), trail.decision_id)
 
     def _work(
-        self, permit: Permit, call: CheckedCall, way: Route | None, envelope: Envelope, asked: Asked, emit: Emit
+        self,
+        permit: Permit,
+        call: CheckedCall,
+        way: Route | None,
+        envelope: Envelope,
+        asked: Asked,
+        emit: Emit,
+        task: Task | None,
     ) -> Work | None:
         hands, tool = self._hands, asked.view.find(call.name)
         run: Callable[[Emit], Awaitable[Output]]
@@ -141,9 +148,11 @@ class Calls:
             limits, source = tool.limits, ""
         else:
             return None
-        output = asked.view.outputs.get(call.name) if call.method == "tools/call" else None
+        output = asked.view.outputs.get(call.name) if call.method in {"tools/call", "tasks/get"} else None
+        obligations = tuple(dict.fromkeys((*permit.obligations, *(task.obligations if task else ()))))
         held_to = release.HeldTo(call, limits.result_bytes, output, source, envelope.capabilities)
-        return Work(_reads(call, tool), held_to, run, emit, self._standing(permit, call, asked).check)
+        stands = self._standing(permit, call, asked).check
+        return Work(_reads(call, tool), held_to, run, emit, obligations, stands)
 
     def _standing(self, permit: Permit, call: CheckedCall, asked: Asked) -> Standing:
         async def still() -> bool:
@@ -197,7 +206,9 @@ class Calls:
 
         return opened
 
-    def _sealed(self, shown: Output, call: CheckedCall, way: Route | None, asked: Asked) -> Output:
+    def _sealed(
+        self, shown: Output, call: CheckedCall, way: Route | None, asked: Asked, obligations: tuple[str, ...]
+    ) -> Output:
         """What an upstream gives out to be brought back leaves sealed to this caller (N2)."""
         if not isinstance(shown, Reply) or way is None:
             return shown
@@ -206,7 +217,7 @@ class Calls:
         if shown.type == "input_required" and isinstance(state, str):
             result["requestState"] = given.state(asked.caller, way.upstream, _first(call), state)
         if isinstance(task, str):
-            result["taskId"] = given.task(asked.caller, Task(way.upstream, call.name, task))
+            result["taskId"] = given.task(asked.caller, Task(way.upstream, call.name, task, obligations))
         return replace(shown, result=result)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from sallyport.pep import release
@@ -31,6 +31,7 @@ class Work:
     held_to: HeldTo
     run: Callable[[Emit], Awaitable[Output]]
     emit: Emit  # to the client
+    obligations: tuple[str, ...]  # the permit's, and those of the permit that began a task
     stands: Callable[[], Awaitable[None]]  # raises Revoked
 
 
@@ -61,12 +62,12 @@ class Effects:
             await self._recorder.intent(trail, call, [item.ref for item in permit.resolved])  # (6)
             recorded = time.perf_counter()
             self._metrics.recorded(recorded - started)
-            frames = _Frames(work, permit.obligations)
+            frames = _Frames(work)
             output = await work.run(frames.emit)  # (7)
             self._metrics.ran(call.name, time.perf_counter() - recorded)
             if frames.sent:
                 await work.stands()
-            told = _release(output, permit, work)  # (8)
+            told = _release(output, work)  # (8)
         except AuditUnavailable as error:
             intended, trail.recorded = False, True  # the writer has counted it
             told = _Told(Outcome.FAILED, "", Refusal(Reason.AUDIT_UNAVAILABLE, str(error)))
@@ -86,21 +87,21 @@ class Effects:
 class _Frames:
     """Notifications on their way to the client: released like an answer, and only while the permit stands (N28)."""
 
-    def __init__(self, work: Work, obligations: Sequence[str]) -> None:
-        self._work, self._obligations = work, obligations
+    def __init__(self, work: Work) -> None:
+        self._work = work
         self.sent = False
 
     async def emit(self, method: str, params: Mapping[str, Json]) -> None:
         await self._work.stands()
-        shown = release.notification(method, params, self._obligations)
+        shown = release.notification(method, params, self._work.obligations)
         if shown is not None:
             self.sent = True
             await self._work.emit(*shown)
 
 
-def _release(output: Output, permit: Permit, work: Work) -> _Told:
+def _release(output: Output, work: Work) -> _Told:
     try:
-        shown = release.result(output, held_to=work.held_to, obligations=permit.obligations)
+        shown = release.result(output, held_to=work.held_to, obligations=work.obligations)
     except Exception as error:  # noqa: BLE001 — the effect is done, so a broken release withholds
         shown = Refusal(Reason.WITHHELD, f"release broke: {type(error).__name__}", data={"effect": "done"})
     if isinstance(shown, Refusal):

@@ -25,6 +25,7 @@ class Task:
     upstream: str
     tool: str  # the exposed name of the tool that began it
     id: str
+    obligations: tuple[str, ...] = ()  # of the permit that began it: what it gives in the end is held to them, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,13 @@ class Given:
         return None if found is None else found.decode()
 
     def task(self, caller: Caller, task: Task) -> str:
-        payload = canonical_json.encode([task.upstream, task.tool, task.id])
+        payload = canonical_json.encode([task.upstream, task.tool, task.id, *task.obligations])
         return self._handles.seal("task", _who(caller), payload, ttl=_TASK_SECONDS)
 
     def opened_task(self, caller: Caller, handle: str) -> Task | None:
         match self._opened("task", _who(caller), handle):
-            case [str(upstream), str(tool), str(name)]:
-                return Task(upstream, tool, name)
+            case [str(upstream), str(tool), str(name), *obligations]:
+                return Task(upstream, tool, name, tuple(map(str, obligations)))
         return None
 
     def cursor(self, caller: Caller, listing: tuple[str, str], place: Place) -> str:

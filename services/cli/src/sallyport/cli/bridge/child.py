@@ -19,6 +19,7 @@ from sallyport.cli.bridge.plan import Plan
 MAX_LINE: Final = 4 << 20
 _UNREAD: Final = 2 << 20  # what may wait in our memory for a server that doesn't read
 _END_SECONDS: Final = 15.0  # more than the keeper takes with the stubborn
+_DRAIN_SECONDS: Final = 1.0
 _CHUNK: Final = 1 << 16
 _KEEPER: Final = "sallyport.cli.bridge.keeper"
 _log: Final = structlog.get_logger()
@@ -35,6 +36,7 @@ class Babble(Exception):
 @dataclass(frozen=True, slots=True)
 class Child:
     process: asyncio.subprocess.Process
+    transport: asyncio.SubprocessTransport
     name: str  # for the log
     input: asyncio.StreamWriter
     output: asyncio.StreamReader
@@ -75,38 +77,44 @@ async def started(plan: Plan) -> AsyncIterator[Child]:
     finally:
         child.input.close()
         os.close(ours)
-        await asyncio.gather(_gone(child.process), _drain(child.output), _drain(child.errors))
+        await _end(child)
         _log.info("server ended", session=child.name, code=child.process.returncode)
 
 
 async def _start(plan: Plan, lifeline: int) -> Child:
-    process = await asyncio.create_subprocess_exec(
+    loop = asyncio.get_running_loop()
+    transport, streams = await loop.subprocess_exec(
+        lambda: asyncio.subprocess.SubprocessStreamProtocol(MAX_LINE, loop),
         *(sys.executable, "-I", "-m", _KEEPER, str(lifeline)),
         env={PLAN: plan.encode()},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
         pass_fds=(lifeline,),
         start_new_session=True,  # Ctrl-C is the bridge's alone, and the terminal isn't the server's
-        limit=MAX_LINE,
     )
+    process = asyncio.subprocess.Process(transport, streams, loop)
     assert process.stdin is not None  # noqa: S101 — for mypy: all three are pipes
     assert process.stdout is not None  # noqa: S101
     assert process.stderr is not None  # noqa: S101
-    return Child(process, secrets.token_hex(4), process.stdin, process.stdout, process.stderr)
+    return Child(process, transport, secrets.token_hex(4), process.stdin, process.stdout, process.stderr)
 
 
-async def _gone(process: asyncio.subprocess.Process) -> None:
+async def _end(child: Child) -> None:
     """The keeper ends by itself; if not, with its death comes its server's."""
+    draining = [asyncio.create_task(_drain(stream)) for stream in (child.output, child.errors)]
     try:
         async with asyncio.timeout(_END_SECONDS):
-            await process.wait()
+            await child.process.wait()
     except TimeoutError:
-        process.kill()
-        await process.wait()
+        child.process.kill()
+        await child.process.wait()
+    # A process that got away from its keeper may hold the pipes open for ever.
+    await asyncio.wait(draining, timeout=_DRAIN_SECONDS)
+    child.transport.close()
+    for task in draining:
+        task.cancel()
+    await asyncio.gather(*draining, return_exceptions=True)
 
 
 async def _drain(stream: asyncio.StreamReader) -> None:
-    """Or asyncio never sees the pipe's end, and keeps it open."""
+    """Or asyncio doesn't see the pipe's end."""
     while await stream.read(_CHUNK):
         pass

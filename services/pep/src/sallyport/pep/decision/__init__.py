@@ -140,7 +140,7 @@ class Decider:
         deadline: float,
     ) -> EachOf | Denied | Mismatch:
         """On which of these the call would be permitted, by the same rule as the call itself (N9)."""
-        question = ask.about_each(caller, who, sought, catalog_digest)
+        question = ask.about_each(caller, who, sought, catalog_digest, self._counts.of(who))
         answer = await self._ask(question, deadline, batch=True)
         if not isinstance(answer, pb.Answer):
             return answer

@@ -55,9 +55,13 @@ def about_method(
     return question
 
 
-def about_each(caller: Caller, who: Identity, sought: Sought, catalog_digest: str) -> pb.Question:
+def about_each(
+    caller: Caller, who: Identity, sought: Sought, catalog_digest: str, call_count: int | None
+) -> pb.Question:
     """Which of these may this caller touch by this action? Each is answered by itself."""
     question = _question(caller, who, pb.PURPOSE_FILTER, catalog_digest)
+    if call_count is not None:
+        question.session.call_count = call_count
     arguments = sought.arguments
     for ref in sought.refs:
         target = pb.Resource(type=ref.type, id=ref.id)

@@ -93,7 +93,8 @@ def _prompt(message: GetPrompt, loaded: LoadedCatalog) -> CheckedCall | Refusal:
 
 
 def _resource(message: ReadResource | Subscribe, loaded: LoadedCatalog) -> CheckedCall | Refusal:
-    if loaded.catalog.resource(message.uri) is None:
+    # A template's own text is judged for listings, and names no resource that could be read.
+    if loaded.catalog.resource(message.uri) is None or not {"{", "}"}.isdisjoint(message.uri):
         return Refusal(Reason.NOT_SERVED, "the catalog has no such resource")
     return _carried(message, message.uri, {}, (ResourceRef("McpResource", message.uri),), loaded)
 

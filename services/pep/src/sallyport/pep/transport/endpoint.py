@@ -105,7 +105,10 @@ class _Watch:
 
     def _end(self, task: asyncio.Task[object]) -> None:
         self._gone = True
-        task.cancel()
+        if (
+            asyncio.current_task() is not task
+        ):  # else ClientStalled ends it, and a cancellation would outlive the request
+            task.cancel()
 
 
 def _request(scope: Scope, body: bytes) -> Request:
