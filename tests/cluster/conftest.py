@@ -175,12 +175,15 @@ def _upstream(cluster: Cluster) -> None:
     pair = ca.server(dns=(f"crm.{place.CRM}.svc",), ips=())
     credential = b"Bearer " + keys.secret().strip()
     served = {"tls.crt": pair.certificate_pem, "tls.key": pair.key_pem, "credential": credential}
-    command = ["/app/upstream.py", "8443", "9443"]
+    body: Any = place.pod(
+        place.CRM, "crm", {"app": "crm"}, ["/app/upstream.py", "8443", "9443"], secrets={"/secrets": "crm"}
+    )
+    body["spec"]["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": 8443}, "periodSeconds": 1}
     cluster.apply(
         place.secret(place.GATE, "crm-ca", {"ca.crt": ca.pem}),
         place.secret(place.GATE, "crm-token", {"credential": credential}),
         place.secret(place.CRM, "crm", served),
-        place.pod(place.CRM, "crm", {"app": "crm"}, command, secrets={"/secrets": "crm"}),
+        body,
         place.service(place.CRM, "crm", {"app": "crm"}, [8443, 9443]),
     )
 

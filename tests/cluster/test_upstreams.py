@@ -12,7 +12,7 @@ import yaml
 from sallyport.pep.upstream.pin import pin
 from tests.cluster import kube, once, place
 from tests.cluster.conftest import Place
-from tests.cluster.reading import metrics, readiness
+from tests.cluster.reading import metrics, readiness, revision
 from tests.cluster.test_policies import policy
 
 APPROVED = "Customers by name."
@@ -25,8 +25,10 @@ INPUT = {
 }
 FOUND, DROPPED = "find_customer", "drop_customer"
 ASKED_ANEW = 75  # seconds: the gate asks every minute
-PERMIT = """@id("test.find_customer")
-permit (principal, action == Action::"find_customer", resource);
+ARRIVED = 120  # seconds in which each kubelet brings a changed ConfigMap
+# A tool that touches nothing but itself is permitted by role, so what is denied needs a forbid.
+FORBID = """@id("test.drop_customer")
+forbid (principal, action == Action::"drop_customer", resource);
 """
 # The answer to one call as alice, with the identity in /identity.
 CALL = """
@@ -55,22 +57,34 @@ def served(installed: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     shipped = place.values(())["tools"]
     tools = [*shipped, _entry(FOUND, effect="read_only", open_world=False), _entry(DROPPED)]
     more.write_text(yaml.safe_dump({"tools": tools}), encoding="utf-8")
+    installed.cluster.ready(place.GATE, place.SELECTOR, 3)
+    before = kube.until("one policy set", lambda: _agreed(installed), ARRIVED)
     installed.install("-f", str(more))
+    kube.until("the catalog is in force", lambda: _agreed(installed) not in {"", before}, ARRIVED)
     yield installed
     installed.install()
+    kube.until("the catalog of before is in force", lambda: _agreed(installed) == before, ARRIVED)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def gate(served: Place) -> Iterator[Place]:
-    """With its definitions as they were approved, and a policy that permits one of the two."""
+    """With its definitions as they were approved, and a policy that denies one of the two."""
     served.cluster.ready(place.GATE, place.SELECTOR, 3)
-    with policy(served, "find_customer.cedar", PERMIT):
+    without = kube.until("one policy set", lambda: _agreed(served), ARRIVED)
+    with policy(served, "drop_customer.cedar", FORBID):
+        kube.until("the policy is in force", lambda: _agreed(served) not in {"", without}, ARRIVED)
         kube.until("nothing is in quarantine", lambda: _quarantined(served) == [""] * 3, ASKED_ANEW)
         yield served
 
 
 def _pods(gate: Place) -> list[str]:
     return [pod.metadata.name for pod in gate.cluster.pods(place.GATE, place.SELECTOR)]
+
+
+def _agreed(gate: Place) -> str:
+    """The revision of policies and catalog that every replica has, or "" while they differ."""
+    found = {revision(gate.cluster, pod) for pod in _pods(gate)}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _quarantined(gate: Place) -> list[str]:

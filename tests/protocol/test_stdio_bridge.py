@@ -31,7 +31,7 @@ def bridged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
 async def connected(running: Bridge, mode: str) -> AsyncIterator[Client]:
     headers = {"Authorization": running.token_file.read_text()}
     async with (
-        httpx2.AsyncClient(headers=headers, trust_env=False) as http,
+        httpx2.AsyncClient(headers=headers, trust_env=False, timeout=60) as http,
         Client(streamable_http_client(running.url, http_client=http), mode=mode) as client,
     ):
         yield client

@@ -19,7 +19,7 @@ async def connected(place: Place) -> AsyncIterator[Client]:
     url, token_file = place
     headers = {} if token_file is None else {"Authorization": token_file.read_text()}
     async with (
-        httpx2.AsyncClient(headers=headers, trust_env=False) as http,
+        httpx2.AsyncClient(headers=headers, trust_env=False, timeout=60) as http,
         Client(streamable_http_client(url, http_client=http)) as client,
     ):
         yield client

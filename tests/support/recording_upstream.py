@@ -155,7 +155,11 @@ class Recording:
 
     def _legacy(self, seen: Seen) -> bytes:
         if seen.method == "initialize":
-            given = {"protocolVersion": LEGACY, "capabilities": {"tools": {}}, "serverInfo": {"name": "r", "version": "1"}}
+            given = {
+                "protocolVersion": LEGACY,
+                "capabilities": {"tools": {}},
+                "serverInfo": {"name": "r", "version": "1"},
+            }
             if not self.sessions:
                 return answer(seen, given)
             session = f"s-{next(self._numbers)}"

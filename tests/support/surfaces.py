@@ -18,7 +18,7 @@ from tests.support.gate import META as BARE_META
 from tests.support.gate import Gate, body
 from tests.support.upstream_leg import MODERN, Got, Opponent, answer
 
-CAPABILITIES: Final = {"roots": {}, "extensions": {"io.modelcontextprotocol/tasks": {}}}
+CAPABILITIES: Final[dict[str, Any]] = {"roots": {}, "extensions": {"io.modelcontextprotocol/tasks": {}}}
 META: Final = {**BARE_META, "io.modelcontextprotocol/clientCapabilities": CAPABILITIES}
 ROLE: Final = "everything"
 PERMISSIONS: Final = (
@@ -112,7 +112,7 @@ def _merge(file: Path, more: dict[str, Any]) -> None:
 Say = Callable[[Got], Mapping[str, Any]]
 
 
-def usual(got: Got) -> Mapping[str, Any]:
+def usual(got: Got) -> Mapping[str, Any]:  # noqa: PLR0911 — a table
     """What an honest upstream answers."""
     named = got.message["params"].get("name", "")
     match got.method:

@@ -72,6 +72,8 @@ def test_a_process_that_got_away_and_holds_the_pipes_keeps_neither_the_place_nor
         try:
             os.kill(found["keeper"], signal.SIGKILL)
             _none_left({found["pid"]})
+            until(lambda: mcp.request("ping", {}).status_code == 404, "the session lives on")
+            mcp.headers = {}
             until(lambda: mcp.begin().status_code == 200, "the place didn't come back")
             family += mcp.call("family")
             os.kill(mcp.call("echo")["keeper"], signal.SIGKILL)

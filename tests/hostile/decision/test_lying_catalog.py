@@ -17,9 +17,10 @@ from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.contract.catalog import digest
 from sallyport.contract.limits import MAX_CATALOG_BYTES
 from sallyport.contract.seal import HopKey, HopKeyFile
-from sallyport.pep.catalog import CatalogStore, LoadedCatalog, Reach
+from sallyport.pep.catalog import CatalogStore, LoadedCatalog
 from sallyport.pep.decision import NoDecision, PdpClient
 from sallyport.pep.inforce import CatalogInForce
+from sallyport.pep.reach import Reach
 from sallyport.pep.schema import compile_schema
 from tests.support.lying_pdp import REVISION, LyingPdp, Told, listening, tell_the_catalog
 

@@ -17,6 +17,7 @@ import aiohttp
 import jwt
 import yaml
 
+from sallyport.pep.upstream.outgoing import header_value
 from sallyport.pep.upstream.pin import pin
 from tests.support import laptop
 from tests.support.laptop import Up
@@ -77,6 +78,7 @@ class Front:
     upstreams: Mapping[str, Recording]
     http: aiohttp.ClientSession
     tokens: dict[str, str] = field(default_factory=dict)
+    since: float = field(default_factory=time.monotonic)
 
     @property
     def directory(self) -> Path:
@@ -84,7 +86,13 @@ class Front:
 
     def token(self, **who: Any) -> str:
         """Of alice by coding-bot, or of `who`: fields of issuer.Identity."""
-        person = {"user": "alice", "agent": "coding-bot", "org": "acme", "roles": (ROLE,), "ttl": 3600} | who
+        person: dict[str, Any] = {
+            "user": "alice",
+            "agent": "coding-bot",
+            "org": "acme",
+            "roles": (ROLE,),
+            "ttl": 3600,
+        } | who
         key = repr(sorted(person.items()))
         if key not in self.tokens:
             self.tokens[key] = laptop.token(self.directory, **person)
@@ -113,7 +121,9 @@ class Front:
         """The response's head is there; leave early to hang up."""
         given = dict(params or {})
         meta = given.pop("_meta", {})
-        whole = {**given, "_meta": {**META, **meta}} if era == MODERN else {**given, **({"_meta": meta} if meta else {})}
+        whole = (
+            {**given, "_meta": {**META, **meta}} if era == MODERN else {**given, **({"_meta": meta} if meta else {})}
+        )
         body = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": whole}).encode()
         sent = [*self._usual(method, given, era, self.token(**who)), *headers]
         url = self.running.endpoint.mcp_url + (f"/{server}" if server else "")
@@ -147,7 +157,7 @@ class Front:
 
     def _usual(self, method: str, given: Mapping[str, Any], era: str, token: str) -> list[tuple[str, str]]:
         name = given.get(_NAMED.get(method, "name"))
-        modern = [("Mcp-Method", method), *([("Mcp-Name", str(name))] if name is not None else [])]
+        modern = [("Mcp-Method", method), *([("Mcp-Name", header_value(str(name)))] if name is not None else [])]
         return [
             ("Authorization", f"Bearer {token}"),
             ("Content-Type", "application/json"),
@@ -179,7 +189,7 @@ def tool(upstream: str, found: Mapping[str, Any], **told: Any) -> dict[str, Any]
 async def front(
     directory: Path,
     upstreams: Mapping[str, Recording],
-    catalog: Callable[[], Mapping[str, Any]],
+    catalog: Mapping[str, Any],
     *,
     entries: Mapping[str, Entry] | None = None,
     prepare: Callable[[Path], None] = lambda _: None,
@@ -189,8 +199,10 @@ async def front(
         for upstream in upstreams.values():
             upstream.watched = lambda: written(directory)
             await stack.enter_async_context(recording(upstream))
-        urls = {name: {"url": one.url, **(entries or {}).get(name, {})} for name, one in upstreams.items()}
-        prepared(directory, urls, catalog())
+        given = {name: {"assertion": True, **told} for name, told in (entries or {}).items()}
+        urls = {name: {"url": upstreams[name].url} if name in upstreams else {} for name in (*upstreams, *given)}
+        urls = {name: {**told, **given.get(name, {})} for name, told in urls.items()}
+        prepared(directory, urls, catalog)
         prepare(directory)
         with ExitStack() as blocking:
             running = await asyncio.to_thread(blocking.enter_context, laptop.up(directory, "--no-restart"))
@@ -245,7 +257,9 @@ def whole(made: Front) -> None:
         for call in upstream.calls():
             decision = claims(call).get("sallyport_decision")
             if decision is not None:
-                assert intents[decision] <= call.written, f"{name} got a call of {call.params['name']} before its intent"
+                assert intents[decision] <= call.written, (
+                    f"{name} got a call of {call.params['name']} before its intent"
+                )
     assert intents.keys() <= outcomes
 
 

@@ -6,8 +6,8 @@ import base64
 import hashlib
 import json
 import time
-import urllib.request
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import jwt
 import pytest
 
 from sallyport.runtime import canonical_json
-from tests.hostile.through.front import LEGACY, MODERN, Front, front, intended, tool
+from tests.hostile.through.front import LEGACY, MODERN, Front, claims, front, intended, tool
 from tests.support import laptop
 from tests.support.recording_upstream import Recording, Seen
 from tests.support.upstream_leg import until
@@ -55,7 +55,14 @@ HOSTILE = [
     [("Expect", CANARY)],
     [("Upgrade", CANARY), ("Connection", "upgrade")],
 ]
-HOSTS = ("evil.example", f"{CANARY}.example", "localhost@evil.example", f"localhost:{CANARY}", "127.0.0.1:1", "crm.example")
+HOSTS = (
+    "evil.example",
+    f"{CANARY}.example",
+    "localhost@evil.example",
+    f"localhost:{CANARY}",
+    "127.0.0.1:1",
+    "crm.example",
+)
 
 
 def shown(directory: Path) -> None:
@@ -90,7 +97,7 @@ async def gate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Front]
     entries = {"modern": entry(credential="x-service-key"), "legacy": entry(era=LEGACY)}
     directory = tmp_path_factory.mktemp("leaks") / "laptop"
     upstreams = {"modern": modern, "legacy": legacy}
-    async with front(directory, upstreams, lambda: catalog, entries=entries, prepare=shown) as made:
+    async with front(directory, upstreams, catalog, entries=entries, prepare=shown) as made:
         yield made
 
 
@@ -146,12 +153,12 @@ async def test_n17_no_part_of_the_callers_token_goes_out(gate: Front) -> None:
 async def test_n8_nothing_of_meta_goes_out_but_what_the_gate_says_itself(gate: Front) -> None:
     hostile = {"authorization": CANARY, "sallyport.io/user": CANARY, "tracestate": CANARY, "baggage": f"user={CANARY}"}
     more = {"io.modelcontextprotocol/clientInfo": {"name": CANARY, "version": CANARY}, "progressToken": CANARY}
-    capable = {"io.modelcontextprotocol/clientCapabilities": {"experimental": {CANARY: {}}, "roots": {CANARY: {}}}}
+    capable: dict[str, Any] = {
+        "io.modelcontextprotocol/clientCapabilities": {"experimental": {CANARY: {}}, "roots": {CANARY: {}}}
+    }
     for meta in (hostile, more, capable):
-        answered = await gate.call("echo", {"tag": "x"}, _meta=None, headers=(), number=1) if not meta else (
-            await gate.ask("tools/call", {"name": "echo", "arguments": {}, "_meta": meta})
-        )
-        assert answered.result
+        for name in ("echo", "old_echo"):
+            assert (await gate.ask("tools/call", {"name": name, "arguments": {}, "_meta": meta})).result
     assert CANARY.encode() not in everything(gate)
 
 
@@ -159,7 +166,7 @@ async def test_n8_nothing_of_meta_goes_out_but_what_the_gate_says_itself(gate: F
 async def test_n17_the_assertion_verifies_and_names_who_calls_and_what_was_judged(
     gate: Front, name: str, upstream: str
 ) -> None:
-    arguments = {"b": [1.0, "é", None], "a": {"z": 1, "y": CANARY[:5]}}
+    arguments: dict[str, Any] = {"b": [1.0, "é", None], "a": {"z": 1, "y": "\u2028"}}
     assert (await gate.call(name, arguments)).result
     seen = last(gate, name, upstream)
     token = seen.headers["sallyport-identity"]
@@ -177,7 +184,7 @@ async def keys(gate: Front) -> dict[str, Any]:
     url = gate.running.endpoint.mcp_url.removesuffix("/mcp") + "/.well-known/jwks.json"
     async with gate.http.get(url) as response:
         found: dict[str, Any] = await response.json()
-    assert "d" not in json.dumps(found["keys"][0].keys().__str__()).split("'")
+    assert all("d" not in key for key in found["keys"])
     return found
 
 
@@ -185,9 +192,6 @@ async def test_n17_the_gate_itself_takes_no_assertion_for_a_token(gate: Front) -
     await gate.call("echo")
     assertion = last(gate, "echo").headers["sallyport-identity"]
     before = len(gate.upstreams["modern"].calls())
-    gate.tokens["stolen"] = assertion
-    request = urllib.request.Request  # the usual headers would bring a good token beside it
-    assert request is not None
     url = gate.running.endpoint.mcp_url
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "echo", "arguments": {}}}
     headers = {
@@ -198,7 +202,6 @@ async def test_n17_the_gate_itself_takes_no_assertion_for_a_token(gate: Front) -
     }
     async with gate.http.post(url, data=json.dumps(body), headers=headers) as response:
         assert response.status == 401
-    del gate.tokens["stolen"]
     assert len(gate.upstreams["modern"].calls()) == before
 
 
@@ -221,15 +224,19 @@ async def test_n27_an_intent_is_on_record_before_a_byte_goes_out_and_an_outcome_
         assert (await gate.call(name)).result
         upstream = "legacy" if name == "old_echo" else "modern"
         seen = last(gate, name, upstream)
-        decision = jwt.decode(seen.headers["sallyport-identity"], options={"verify_signature": False})
+        decision = str(claims(seen)["sallyport_decision"])
         ends, _ = intended(gate.directory)
-        assert 0 < ends[decision["sallyport_decision"]] <= seen.written
-        await until(lambda found=decision["sallyport_decision"]: found in intended(gate.directory)[1])  # type: ignore[misc]
+        assert 0 < ends[decision] <= seen.written
+        await until(partial(has_outcome, gate, decision))
+
+
+def has_outcome(gate: Front, decision: str) -> bool:
+    return decision in intended(gate.directory)[1]
 
 
 async def test_n20_no_argument_changes_where_or_how_a_request_goes(gate: Front) -> None:
     """Neither host, path, method nor a header, whatever stands in arguments, tool names, URIs."""
-    for hostile in (f"x\r\nX-Evil: {CANARY}", "../../admin", "http://evil.example/", "?a=b#c", "\x00", "\u2028"):
+    for hostile in ("x\r\nX-Evil: 1", "../../admin", "http://elsewhere.example/", "?a=b#c", "\x00", "\u2028"):
         await gate.call("echo", {"url": hostile, "headers": {"Host": hostile}, hostile: hostile})
         await gate.ask("resources/read", {"uri": f"crm://x/{hostile}"})
     for seen in gate.upstreams["modern"].seen:

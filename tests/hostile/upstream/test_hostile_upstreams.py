@@ -138,6 +138,12 @@ async def test_n19_no_redirect_is_followed_on_any_kind_of_request(status: str) -
             with pytest.raises(UpstreamBroke):
                 await before.ask(forward("tools/list", {}))
 
+        nearby = http(b"", "text/plain", status, location="/elsewhere")
+        async with against(saying(nearby)) as (before, opponent):
+            with pytest.raises(UpstreamBroke):
+                await before.ask()
+            assert {got.target for got in opponent.got} == {"/mcp"}
+
         class Moving(Opponent):
             def first(self, request: Got) -> bytes:
                 return moved

@@ -53,7 +53,17 @@ def test_n3_the_management_app_has_its_three_routes() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_n3_no_spelling_of_mcp_answers_without_a_token(method: str, app: FastAPI) -> None:
-    spellings = ("/mcp", "/mcp/", "/MCP", "//mcp", "/mcp/.", "/%6dcp", "/mcp?token=x", "/mcp/x", "/./mcp")
+    spellings: tuple[str, ...] = (
+        "/mcp",
+        "/mcp/",
+        "/MCP",
+        "//mcp",
+        "/mcp/.",
+        "/%6dcp",
+        "/mcp?token=x",
+        "/mcp/x",
+        "/./mcp",
+    )
     spellings += ("/mcp/x/", "/mcp/X", "/mcp//x", "/mcp/x/y", "/mcp/x%2fy", "/mcp/..", "/mcp/" + "x" * 64)
     async with client(app) as http:
         for path in spellings:
@@ -64,9 +74,9 @@ async def test_n3_no_spelling_of_mcp_answers_without_a_token(method: str, app: F
 
 async def test_published_routes_answer_and_take_get_alone(app: FastAPI) -> None:
     async with client(app) as http:
-        for path in composition.PUBLIC_ROUTES:
-            shown = (await http.get(path.replace("{server:set}", "crm"))).json()
-            assert shown["keys"] == [] if route == composition.JWKS else shown["resource"].startswith("https://")
+        for path in (route.replace("{server:set}", "crm") for route in composition.PUBLIC_ROUTES):
+            shown = (await http.get(path)).json()
+            assert shown["keys"] == [] if path == composition.JWKS else shown["resource"].startswith("https://")
             assert (await http.post(path)).status_code == 405
             assert (await http.get(f"{path}/")).status_code == 404
 

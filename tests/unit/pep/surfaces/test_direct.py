@@ -51,6 +51,7 @@ UNFIT: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("resources/read", {"uri": "test://plain", "requestState": "forged"}),
     ("resources/read", {"uri": "file:///etc/passwd"}),
     ("resources/read", {"uri": "no uri at all"}),
+    ("completion/complete", {"ref": {"type": "ref/prompt", "name": "greet"}, "argument": {"name": "no", "value": ""}}),
     ("completion/complete", {"ref": {"type": "ref/prompt", "name": "hidden"}, "argument": {"name": "a", "value": "b"}}),
     ("completion/complete", {"ref": {"type": "ref/prompt", "name": "no"}, "argument": {"name": "a", "value": "b"}}),
     ("completion/complete", {"ref": {"type": "ref/resource", "uri": "x:y"}, "argument": {"name": "a", "value": "b"}}),
@@ -111,6 +112,13 @@ async def test_who_may_is_told_what_is_wrong_and_of_nothing_else(
     assert not made.got
 
 
+async def test_of_an_argument_that_a_prompt_does_not_have_no_upstream_is_asked(made: Surfaces) -> None:
+    params = {"ref": {"type": "ref/prompt", "name": "greet"}, "argument": {"name": "no", "value": ""}}
+    told = await made.ask("completion/complete", params)
+    assert (told.answer.status, told.error["code"]) == (400, -32602)
+    assert not made.got
+
+
 async def test_n9_the_prompts_listed_are_the_prompts_that_can_be_got(made: Surfaces) -> None:
     for roles in (("everything",), ("guest",), ("developer",)):
         listed = (await made.ask("prompts/list", roles=roles)).body
@@ -166,8 +174,11 @@ async def test_n13_an_argument_that_its_schema_wants_in_a_header_stands_there(
     if agrees:
         assert told.result
         sent = made.got[-1].headers.get("mcp-param-region")
-        assert sent == (headers[b"mcp-param-region"].decode() if headers and arguments["region"] != "eu" else
-                        arguments.get("region"))
+        assert sent == (
+            headers[b"mcp-param-region"].decode()
+            if headers and arguments["region"] != "eu"
+            else arguments.get("region")
+        )
     else:
         assert (told.answer.status, told.error["code"]) == (400, -32020)
         assert not made.got

@@ -236,7 +236,10 @@ async def test_n1_updates_go_to_whom_they_were_asked_by_and_name_no_other_uri(ma
     honest = made.opponent.say
     made.opponent.say = upstream
     try:
-        async with listening(made, {"resourceSubscriptions": ["test://plain"]}) as client, listening(made, ALL) as other:
+        async with (
+            listening(made, {"resourceSubscriptions": ["test://plain"]}) as client,
+            listening(made, ALL) as other,
+        ):
             await asyncio.wait_for(told.wait(), BOUND)
             await client.heard(2)
             assert client.frames[1] == ("notifications/resources/updated", {"uri": "test://plain", "_meta": {ID: 1}})
@@ -256,5 +259,3 @@ async def test_the_gates_own_stop_is_told_as_the_streams_end(made: Surfaces) -> 
         result = body(await client.ended())["result"]
         assert (result["resultType"], result["_meta"][ID]) == ("complete", 1)
     made.gate.behind.stopping.clear()
-
-

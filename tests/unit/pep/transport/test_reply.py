@@ -72,7 +72,11 @@ async def test_from_the_first_notification_on_it_is_a_stream_whose_last_message_
     assert b"content-length" not in client.head
     assert client.head[b"cache-control"].startswith(b"no-store")
     assert client.head[b"x-content-type-options"] == b"nosniff"
-    assert [frame.get("method", "answer") for frame in client.frames] == [PROGRESS[0], "notifications/message", "answer"]
+    assert [frame.get("method", "answer") for frame in client.frames] == [
+        PROGRESS[0],
+        "notifications/message",
+        "answer",
+    ]
     assert client.frames[1]["params"]["data"] == "a\n\ndata: {}\u2028\r", "a line break is no end of a frame"
     assert [event["more_body"] for event in client.sent[1:]] == [True, True, False]
 
@@ -226,7 +230,7 @@ async def test_n6_what_breaks_after_a_notification_is_told_on_the_stream(client:
         (b"", False),
     ],
 )
-async def test_what_a_client_accepts_is_what_it_gets(client: Client, accept: bytes, streams: bool) -> None:  # noqa: FBT001 — a row
+async def test_what_a_client_accepts_is_what_it_gets(client: Client, accept: bytes, streams: bool) -> None:
     async def handle(request: Request, emit: Emit) -> Answer:
         assert request.streams is streams
         await emit(*PROGRESS)

@@ -207,14 +207,16 @@ async def test_one_callers_slow_tool_doesnt_shut_out_those_who_are_answered() ->
     async def say(got: Got, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await (hang if got.message["params"]["name"] == "slow" else echo)(got, reader, writer)
 
-    async with against(say) as (before, _):
+    async with against(say) as (before, opponent):
         await before.ask()
-        for _ in range(12):
-            slow = asyncio.create_task(before.ask(forward(params={"name": "slow", "arguments": {}}, timeout_ms=100)))
-            assert isinstance(await before.ask(), Reply)
-            await asyncio.wait([slow])
-            assert isinstance(slow.exception(), TimeoutError)
+        asked = forward(params={"name": "slow", "arguments": {}}, timeout_ms=300)
+        slow = [asyncio.create_task(before.ask(asked)) for _ in range(12)]
+        await until(lambda: len(opponent.calls()) == 13)
+        assert isinstance(await before.ask(), Reply)
+        told = await asyncio.gather(*slow, return_exceptions=True)
+        assert all(isinstance(one, TimeoutError) for one in told)
         assert before.upstreams._standing["crm"].leg.standing.circuit.is_open is False
+        assert isinstance(await before.ask(), Reply)
 
 
 async def test_a_call_is_never_sent_twice_and_what_has_no_effect_once_more() -> None:

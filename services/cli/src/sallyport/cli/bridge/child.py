@@ -33,10 +33,22 @@ class Babble(Exception):
     """A line beyond the cap: where the next one begins can't be known in time."""
 
 
+class _Streams(asyncio.subprocess.SubprocessStreamProtocol):
+    """asyncio's own wait also waits for the pipes' end; a process that got away from its keeper may hold them for ever."""
+
+    def __init__(self, limit: int, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit, loop)
+        self.ended = asyncio.Event()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self.ended.set()
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
-    process: asyncio.subprocess.Process
     transport: asyncio.SubprocessTransport
+    ended: asyncio.Event
     name: str  # for the log
     input: asyncio.StreamWriter
     output: asyncio.StreamReader
@@ -78,23 +90,22 @@ async def started(plan: Plan) -> AsyncIterator[Child]:
         child.input.close()
         os.close(ours)
         await _end(child)
-        _log.info("server ended", session=child.name, code=child.process.returncode)
+        _log.info("server ended", session=child.name, code=child.transport.get_returncode())
 
 
 async def _start(plan: Plan, lifeline: int) -> Child:
     loop = asyncio.get_running_loop()
     transport, streams = await loop.subprocess_exec(
-        lambda: asyncio.subprocess.SubprocessStreamProtocol(MAX_LINE, loop),
+        lambda: _Streams(MAX_LINE, loop),
         *(sys.executable, "-I", "-m", _KEEPER, str(lifeline)),
         env={PLAN: plan.encode()},
         pass_fds=(lifeline,),
         start_new_session=True,  # Ctrl-C is the bridge's alone, and the terminal isn't the server's
     )
-    process = asyncio.subprocess.Process(transport, streams, loop)
-    assert process.stdin is not None  # noqa: S101 — for mypy: all three are pipes
-    assert process.stdout is not None  # noqa: S101
-    assert process.stderr is not None  # noqa: S101
-    return Child(process, transport, secrets.token_hex(4), process.stdin, process.stdout, process.stderr)
+    assert streams.stdin is not None  # noqa: S101 — for mypy: all three are pipes
+    assert streams.stdout is not None  # noqa: S101
+    assert streams.stderr is not None  # noqa: S101
+    return Child(transport, streams.ended, secrets.token_hex(4), streams.stdin, streams.stdout, streams.stderr)
 
 
 async def _end(child: Child) -> None:
@@ -102,11 +113,10 @@ async def _end(child: Child) -> None:
     draining = [asyncio.create_task(_drain(stream)) for stream in (child.output, child.errors)]
     try:
         async with asyncio.timeout(_END_SECONDS):
-            await child.process.wait()
+            await child.ended.wait()
     except TimeoutError:
-        child.process.kill()
-        await child.process.wait()
-    # A process that got away from its keeper may hold the pipes open for ever.
+        child.transport.kill()
+        await child.ended.wait()
     await asyncio.wait(draining, timeout=_DRAIN_SECONDS)
     child.transport.close()
     for task in draining:

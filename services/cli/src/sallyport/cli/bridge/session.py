@@ -49,21 +49,31 @@ class Session:
 
     async def run(self) -> None:
         """Until the server ends, or says what no MCP server says."""
+        reading = asyncio.create_task(self._read())
         murmuring = asyncio.create_task(Murmur(self.name).follow(self._server.errors))
+        ending = asyncio.create_task(self._server.ended.wait())  # who got away from its keeper may keep the pipes open
+        try:
+            await asyncio.wait({reading, ending}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reading}, timeout=_LAST_WORDS_SECONDS)
+            self.fail()
+            await asyncio.wait({murmuring}, timeout=_LAST_WORDS_SECONDS)
+            if reading.done():
+                reading.result()
+        finally:
+            self.fail()
+            for task in (reading, murmuring, ending):
+                task.cancel()
+            await asyncio.gather(reading, murmuring, ending, return_exceptions=True)
+
+    async def _read(self) -> None:
         try:
             async for line in self._server.lines():
                 self._hear(line)
                 if self._garbage > _MAX_GARBAGE:
                     _log.warning("session ended: the server speaks no MCP", session=self.name)
                     return
-            self.fail()
-            await asyncio.wait({murmuring}, timeout=_LAST_WORDS_SECONDS)
         except Babble:
             _log.warning("session ended: a line of the server is too long", session=self.name)
-        finally:
-            self.fail()
-            murmuring.cancel()
-            await asyncio.gather(murmuring, return_exceptions=True)
 
     def fail(self) -> None:
         """Nothing more comes from the server: whoever waits is told."""
@@ -96,6 +106,8 @@ class Session:
         params, token = _with_token(asked.params, number)
         self._server.write(rpc.request(number, asked.method, params))
         exchange = self._running[number] = Exchange(asked.id, token)
+        if self.over:
+            self.fail()
         try:
             yield exchange
         finally:

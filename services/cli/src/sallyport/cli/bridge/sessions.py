@@ -41,7 +41,7 @@ class Sessions:
 
     def find(self, session_id: str) -> Session | None:
         session, _ = self._open.get(session_id, (None, None))
-        return session
+        return None if session is None or session.over else session
 
     def close(self, session: Session) -> None:
         """At once nobody finds it; its server ends by and by."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from sallyport.contract.catalog import Hosted, Tool
+from sallyport.contract.catalog import Hosted, Prompt, Tool
 from sallyport.contract.limits import MAX_INPUT_BYTES
 from sallyport.pep import mirrored
 from sallyport.pep.catalog import LoadedCatalog
@@ -105,6 +105,8 @@ def _completion(message: Complete, loaded: LoadedCatalog) -> CheckedCall | Refus
     known = loaded.catalog.prompt(name) if message.prompt else loaded.catalog.resource(name)
     if known is None:
         return Refusal(Reason.NOT_SERVED, "the catalog has no such prompt or template")
+    if isinstance(known, Prompt) and message.argument["name"] not in {one.name for one in known.arguments}:
+        return Refusal(Reason.INVALID_PARAMS, "an argument that the prompt doesn't have", _expected([]))
     touched = (ResourceRef("Prompt" if message.prompt else "McpResource", name),)
     arguments: dict[str, Json] = {"argument": dict(message.argument), "context": dict(message.context)}
     return _carried(message, name, arguments, touched, loaded)

@@ -1,0 +1,159 @@
+"""What an upstream says while it works: passed on as it comes, to whom it concerns, for as long as that is permitted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import pytest
+
+from sallyport.pep.model import Answer, Json
+from tests.support.gate import body
+from tests.support.surfaces import META, Surfaces
+from tests.support.upstream_leg import BOUND, Got, chunk, event, result, stream_head, until
+
+ASKED: Final = {"name": "echo", "arguments": {"text": "a"}}
+_LEVEL: Final = "io.modelcontextprotocol/logLevel"
+
+
+class Speaking:
+    """An upstream that says something, waits to be let go, and answers."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.spoken = asyncio.Event()
+        self.gone = asyncio.Event()
+        self.says = 1
+
+    async def __call__(self, got: Got, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        token = got.message["params"]["_meta"].get("progressToken")
+        writer.write(stream_head())
+        for number in range(self.says):
+            self.say(writer, token, number)
+        await writer.drain()
+        self.spoken.set()
+        waiting = asyncio.ensure_future(self.go.wait())
+        hung_up = asyncio.ensure_future(reader.read(1))
+        await asyncio.wait((waiting, hung_up), return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            self.gone.set()
+        else:
+            self.say(writer, token, 9)
+            text = str(got.message["params"]["arguments"].get("text"))
+            value = {"resultType": "complete", "content": [{"type": "text", "text": text}]}
+            writer.write(chunk(event(result(got, value))) + b"0\r\n\r\n")
+            await writer.drain()
+        for task in (waiting, hung_up):
+            task.cancel()
+        await asyncio.gather(waiting, hung_up, return_exceptions=True)
+
+    def say(self, writer: asyncio.StreamWriter, token: Any, number: int) -> None:
+        for method, params in (
+            ("notifications/progress", {"progressToken": token, "progress": number + 1}),
+            ("notifications/message", {"level": "info", "data": f"line {number}"}),
+        ):
+            writer.write(chunk(event({"jsonrpc": "2.0", "method": method, "params": params})))
+
+
+@pytest.fixture
+async def speaking(made: Surfaces) -> AsyncIterator[Speaking]:
+    honest, made.opponent.say = made.opponent.say, Speaking()
+    speaker = made.opponent.say
+    await made.gate.rooms.in_force.look(asyncio.get_running_loop().time() + BOUND)
+    yield speaker  # type: ignore[misc]
+    made.opponent.say = honest
+
+
+class Client:
+    def __init__(self, made: Surfaces, *, token: Any = None, level: str = "", text: str = "a", **who: Any) -> None:
+        self.frames: list[tuple[str, Mapping[str, Json]]] = []
+        meta = {**META, **({"progressToken": token} if token is not None else {}), **({_LEVEL: level} if level else {})}
+        asked = made.request("tools/call", {"name": "echo", "arguments": {"text": text}, "_meta": meta}, **who)
+        self.task: asyncio.Task[Answer] = asyncio.create_task(made.gate.handle(asked, self.emit))
+
+    async def emit(self, method: str, params: Mapping[str, Json]) -> None:
+        self.frames.append((method, params))
+
+    async def answer(self) -> dict[str, Any]:
+        return body(await asyncio.wait_for(self.task, BOUND))
+
+
+async def test_progress_comes_under_the_clients_own_token_and_before_the_answer(
+    made: Surfaces, speaking: Speaking
+) -> None:
+    client = Client(made, token="mine")
+    await until(lambda: len(client.frames) == 1)
+    assert not client.task.done(), "it was kept back until the answer"
+    speaking.go.set()
+    assert "result" in await client.answer()
+    assert [method for method, _ in client.frames] == ["notifications/progress"] * 2
+    assert {params["progressToken"] for _, params in client.frames} == {"mine"}
+    assert made.got[-1].message["params"]["_meta"]["progressToken"] != "mine"
+
+
+async def test_who_asked_for_nothing_hears_nothing(made: Surfaces, speaking: Speaking) -> None:
+    speaking.go.set()
+    client = Client(made)
+    assert "result" in await client.answer()
+    assert client.frames == []
+
+
+async def test_log_lines_come_at_the_level_that_was_asked_for(made: Surfaces, speaking: Speaking) -> None:
+    speaking.go.set()
+    client = Client(made, level="info")
+    await client.answer()
+    assert [method for method, _ in client.frames] == ["notifications/message"] * 2
+    deaf = Client(made, level="error")
+    await deaf.answer()
+    assert deaf.frames == []
+
+
+async def test_n1_frames_of_equal_ids_and_tokens_never_cross(made: Surfaces, speaking: Speaking) -> None:
+    clients = [Client(made, token=1, text=f"for {number}") for number in range(8)]
+    await until(lambda: all(client.frames for client in clients))
+    speaking.go.set()
+    for number, client in enumerate(clients):
+        answer = await client.answer()
+        assert answer["result"]["content"][0]["text"] == f"for {number}"
+        assert len(client.frames) == 2
+
+
+async def test_n28_a_policy_that_no_longer_permits_it_ends_the_stream_before_its_next_frame(
+    made: Surfaces, speaking: Speaking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serves = [made.gate.hands.revision()]
+    gate = made.gate.with_hands(revision=lambda: serves[-1])
+    client = Client(replace(made, gate=gate), token="t")
+    await until(lambda: len(client.frames) == 1)
+
+    async def nothing(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(type(gate.hands.decider), "each", nothing)
+    serves.append("d" * 64)
+    speaking.go.set()
+    error = (await client.answer())["error"]
+    assert (error["message"], error["data"]["effect"]) == ("denied by policy", "unknown")
+    assert len(client.frames) == 1
+    outcome = [one for one in made.gate.records() if one.get("decision_id") == error["data"]["decision_id"]]
+    assert [one["kind"] for one in outcome] == ["intent", "outcome"]
+
+
+async def test_a_stream_that_still_stands_outlives_another_policy_set(made: Surfaces, speaking: Speaking) -> None:
+    serves = [made.gate.hands.revision()]
+    client = Client(replace(made, gate=made.gate.with_hands(revision=lambda: serves[-1])), token="t")
+    await until(lambda: len(client.frames) == 1)
+    serves.append("d" * 64)
+    speaking.go.set()
+    assert "result" in await client.answer()
+    assert len(client.frames) == 2
+
+
+async def test_a_client_that_goes_ends_the_upstreams_work_within_a_second(made: Surfaces, speaking: Speaking) -> None:
+    client = Client(made, token="t")
+    await until(lambda: len(client.frames) == 1)
+    client.task.cancel()
+    await asyncio.gather(client.task, return_exceptions=True)
+    await asyncio.wait_for(speaking.gone.wait(), 1)
