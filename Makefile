@@ -38,7 +38,7 @@ test: setup proto-check ## all tests that need nothing but Python
 	$(BIN)/python -m pytest -q -n $(WORKERS) tests $(PROGRAMS:%=--ignore=%)
 
 test-conformance: setup ## the MCP suite, real clients and servers through the gate; needs npm and Go
-	$(BIN)/python -m pytest -q -p no:randomly -n $(WORKERS) --dist loadfile -o timeout=900 $(INTEROP)
+	$(BIN)/python -m pytest -q -p no:randomly -m "real or not real" -n $(WORKERS) --dist loadfile -o timeout=900 $(INTEROP)
 
 test-chart: setup ## render the chart and check it; needs helm and promtool
 	$(BIN)/python -m pytest -q -n $(WORKERS) tests/chart

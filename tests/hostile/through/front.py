@@ -144,8 +144,14 @@ class Front:
 
     async def ready(self) -> dict[str, str]:
         """What readiness complains of, part by part."""
-        listed = json.loads(await self._told("/ready"))
-        return {one["name"]: one["detail"] for one in listed if one["name"] != "policies"}
+        return {name: detail for name, detail in (await self._parts()).items() if name != "policies"}
+
+    async def revision(self) -> str:
+        """Of the policy set that serves."""
+        return (await self._parts())["policies"]
+
+    async def _parts(self) -> dict[str, str]:
+        return {one["name"]: one["detail"] for one in json.loads(await self._told("/ready"))}
 
     async def metric(self, name: str) -> float:
         lines = (await self._told("/metrics")).splitlines()

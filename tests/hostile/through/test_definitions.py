@@ -51,6 +51,13 @@ CHANGES: Final[dict[str, Callable[[dict[str, Any]], None]]] = {
 }
 
 
+CHANGING: Final = {f"find.{number}": change for number, change in enumerate(CHANGES.values())}
+
+
+def original(name: str = "find") -> dict[str, Any]:
+    return {**copy.deepcopy(ORIGINAL), "name": name}
+
+
 class Door:
     """A call that stands at the upstream until it is let through."""
 
@@ -73,12 +80,13 @@ def door() -> Door:
 async def gate(tmp_path_factory: pytest.TempPathFactory, door: Door) -> AsyncIterator[Front]:
     """The legacy one has no stream on which it could say that its list changed; it lies from the beginning."""
     telling, silent = Recording(), Recording(LEGACY)
-    telling.tools["find"], telling.acts["find"] = copy.deepcopy(ORIGINAL), door.act
+    for name in ("find", *CHANGING):
+        telling.tools[name], telling.acts[name] = original(name), door.act
     telling.offer("other")
     silent.offer("silent_find")
     catalog = {
         "tools": [
-            tool("telling", ORIGINAL, input={"type": "object"}),
+            *(tool("telling", original(name), input={"type": "object"}) for name in ("find", *CHANGING)),
             tool("telling", telling.tools["other"]),
             tool("silent", silent.tools["silent_find"]),
         ]
@@ -90,14 +98,14 @@ async def gate(tmp_path_factory: pytest.TempPathFactory, door: Door) -> AsyncIte
         yield made
 
 
-async def listed(gate: Front, name: str) -> bool:
-    return name in [one["name"] for one in (await gate.ask("tools/list")).result["tools"]]
-
-
-async def until_listed(gate: Front, name: str, *, wanted: bool, seconds: float) -> None:
+async def until_listed(gate: Front, *names: str, wanted: bool, seconds: float = SOON) -> None:
     async with asyncio.timeout(seconds):
-        while await listed(gate, name) is not wanted:
+        while await listed(gate) & {*names} != ({*names} if wanted else set()):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+
+
+async def listed(gate: Front) -> set[str]:
+    return {one["name"] for one in (await gate.ask("tools/list")).result["tools"]}
 
 
 async def refused(gate: Front, name: str, upstream: str) -> None:
@@ -108,51 +116,50 @@ async def refused(gate: Front, name: str, upstream: str) -> None:
     assert len(gate.upstreams[upstream].calls(name)) == before
 
 
-@pytest.mark.parametrize("field", CHANGES)
-async def test_n21_one_changed_field_takes_a_tool_away_until_it_is_as_approved_again(gate: Front, field: str) -> None:
+async def test_n21_any_changed_field_takes_a_tool_away_until_it_is_as_approved_again(gate: Front) -> None:
     telling = gate.upstreams["telling"]
-    await until_listed(gate, "find", wanted=True, seconds=SOON)
-    recorded = len(quarantines(gate))
-    CHANGES[field](telling.tools["find"])
-    if not telling.tools["find"]:
-        del telling.tools["find"]
+    for name, change in CHANGING.items():
+        change(telling.tools[name])
+        if not telling.tools[name]:
+            del telling.tools[name]
     telling.tell()
-    await until_listed(gate, "find", wanted=False, seconds=SOON)
-    await refused(gate, "find", "telling")
+    await until_listed(gate, *CHANGING, wanted=False)
+    for name in CHANGING:
+        await refused(gate, name, "telling")
     assert (await gate.call("other")).text == "said"
-    assert "find" in (await gate.ready())["definitions"]
-    assert await gate.metric("sallyport_quarantined") >= 1
-    await until(lambda: len(quarantines(gate)) > recorded)
-    assert any(told.startswith("find: ") for told in quarantines(gate)[-1]["quarantined"])
-    telling.tools["find"] = copy.deepcopy(ORIGINAL)
+    assert f"{len(CHANGING)} in quarantine" in (await gate.ready())["definitions"]
+    assert await gate.metric("sallyport_quarantined") >= len(CHANGING)
+    await until(lambda: told(gate) >= CHANGING.keys())
+    telling.tools |= {name: original(name) for name in CHANGING}
     telling.tell()
-    await until_listed(gate, "find", wanted=True, seconds=SOON)
-    assert (await gate.call("find")).text == "found"
+    await until_listed(gate, *CHANGING, wanted=True)
+    for name in CHANGING:
+        assert (await gate.call(name)).text == "found"
 
 
 async def test_n21_the_order_of_keys_takes_nothing_away(gate: Front) -> None:
     telling = gate.upstreams["telling"]
-    telling.tools["find"] = dict(reversed(copy.deepcopy(ORIGINAL).items()))
+    telling.tools["find"] = dict(reversed(original().items()))
     asked = len(telling.calls(method="tools/list"))
     telling.tell()
     await until(lambda: len(telling.calls(method="tools/list")) > asked)
-    await until_listed(gate, "find", wanted=True, seconds=SOON)
+    await until_listed(gate, "find", wanted=True)
     assert (await gate.call("find")).text == "found"
 
 
 async def test_n21_a_call_that_is_under_way_goes_on(gate: Front, door: Door) -> None:
     telling = gate.upstreams["telling"]
-    await until_listed(gate, "find", wanted=True, seconds=SOON)
+    await until_listed(gate, "find", wanted=True)
     under_way = asyncio.create_task(gate.call("find", {"wait": True}))
     await door.came.wait()
     telling.tools["find"]["description"] = "Something else."
     telling.tell()
-    await until_listed(gate, "find", wanted=False, seconds=SOON)
+    await until_listed(gate, "find", wanted=False)
     door.open.set()
     assert (await under_way).text == "found"
-    telling.tools["find"] = copy.deepcopy(ORIGINAL)
+    telling.tools["find"] = original()
     telling.tell()
-    await until_listed(gate, "find", wanted=True, seconds=SOON)
+    await until_listed(gate, "find", wanted=True)
 
 
 async def test_n21_an_upstream_that_says_nothing_is_found_out_within_70_seconds(gate: Front) -> None:
@@ -161,5 +168,7 @@ async def test_n21_an_upstream_that_says_nothing_is_found_out_within_70_seconds(
     await refused(gate, "silent_find", "silent")
 
 
-def quarantines(gate: Front) -> list[dict[str, Any]]:
-    return [one for one in gate.record("policy") if "quarantined" in one]
+def told(gate: Front) -> set[str]:
+    """What the record names last as in quarantine."""
+    found = [one["quarantined"] for one in gate.record("policy") if "quarantined" in one]
+    return {text.partition(": ")[0] for text in (found[-1] if found else [])}

@@ -90,6 +90,15 @@ def test_what_is_wrong_is_told_to_whom_it_would_be_permitted_alone(both: Witness
     assert "wouldn't permit" in what
 
 
+@pytest.mark.parametrize("reason", ["invalid_params", "not_served", "quarantined", "foreign_handle"])
+def test_what_is_wrong_with_what_it_names_is_told_after_a_filter_alone(
+    both: Witnessed, pair: Pair, reason: str
+) -> None:
+    one = pair.new()
+    pair.refused(one, reason, **TOLD)
+    assert [(decision, side) for decision, side, _ in both.alarms()] == [(one, Side.PDP)]
+
+
 def test_a_denial_by_a_filter_is_a_denial(both: Witnessed, pair: Pair) -> None:
     one = pair.new()
     filtered(pair, one, 0, reasons=["prod"])
@@ -118,6 +127,7 @@ def test_what_is_wrong_with_a_call_is_told_after_its_visibility_was_asked(
 @pytest.mark.parametrize("reason", ["header_mismatch", "foreign_handle", "invalid_params"])
 def test_what_is_refused_before_any_question_needs_none(both: Witnessed, pair: Pair, reason: str) -> None:
     pair.refused(pair.new(), reason, tool="", method="tools/list")
+    pair.refused(pair.new(), reason, tool="", method="prompts/get")
     assert both.alarms() == []
 
 

@@ -14,6 +14,7 @@ from sallyport.pep.effect import Effects
 from sallyport.pep.model import CheckedCall, ToolOutput
 from sallyport.pep.tools import Tools
 from tests.support.gate import Gate, gate
+from tests.support.upstream_leg import until
 
 NOTES: Final = {"path": "alice/notes.txt"}
 CALLS: Final[dict[str, dict[str, Any]]] = {
@@ -126,7 +127,12 @@ async def test_the_gate_is_ready_when_its_parts_are_and_shows_what_isnt(
     monkeypatch.setattr(in_force, "_pdp", "not asked yet")
     assert told() == (0, 1)
     await in_force.look(time.monotonic() + 10)
-    assert told() == (1, 1)
+    assert told() == (0, 1), "ready before its upstreams were asked"
+    watches = [asyncio.create_task(watch) for watch in opened.behind.watches()]
+    await until(lambda: told() == (1, 1))
+    for watch in watches:
+        watch.cancel()
+    await asyncio.gather(*watches, return_exceptions=True)
     monkeypatch.setattr(opened.rooms.recorder, "failure", lambda: "no space")
     assert told() == (0, 0)
     monkeypatch.undo()

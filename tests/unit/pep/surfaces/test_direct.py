@@ -85,6 +85,8 @@ async def test_n9_who_may_not_gets_one_answer_whatever_is_wrong(
     told = await made.ask(method, params, roles=("guest",))
     assert told.shape == DENIED
     assert not made.got
+    (record,) = [one for one in made.gate.records() if one.get("decision_id") == told.error["data"]["decision_id"]]
+    assert len(record["resources"]) == 1, "the record doesn't say what was asked for"
 
 
 @pytest.mark.parametrize(("method", "params", "there"), PERMITTED)

@@ -62,7 +62,7 @@ async def speaking(made: Surfaces) -> AsyncIterator[Speaking]:
     honest, made.opponent.say = made.opponent.say, Speaking()
     speaker = made.opponent.say
     await made.gate.rooms.in_force.look(asyncio.get_running_loop().time() + BOUND)
-    yield speaker  # type: ignore[misc]
+    yield speaker
     made.opponent.say = honest
 
 
@@ -137,6 +137,7 @@ async def test_n28_a_policy_that_no_longer_permits_it_ends_the_stream_before_its
     error = (await client.answer())["error"]
     assert (error["message"], error["data"]["effect"]) == ("denied by policy", "unknown")
     assert len(client.frames) == 1
+    await made.gate.rooms.recorder._writer.record("refusal", {"reason": "fence", "effect": "deny"})
     outcome = [one for one in made.gate.records() if one.get("decision_id") == error["data"]["decision_id"]]
     assert [one["kind"] for one in outcome] == ["intent", "outcome"]
 

@@ -69,6 +69,22 @@ async def test_the_request_is_what_was_sent_and_the_peer_what_the_socket_proves(
     assert [event.get("body") for event in client.sent] == [None, b"abcd"]
 
 
+async def test_n4_the_named_set_is_the_routed_one_whatever_else_is_said() -> None:
+    seen: list[str] = []
+
+    async def handle(request: Request, emit: Emit) -> Answer:
+        seen.append(request.server)
+        return await ok(request, emit)
+
+    lies: dict[str, Any] = {
+        "headers": [(b"x-original-url", b"/mcp/other"), (b"server", b"other")],
+        "path": "/mcp/other",
+    }
+    await run(Client(b"x"), handle, **lies, path_params={"server": "crm"})
+    await run(Client(b"x"), handle, **lies)
+    assert seen == ["crm", ""]
+
+
 async def test_n24_a_body_over_the_cap_is_refused_before_it_is_read_to_its_end() -> None:
     client = Client(*[b"12345"] * 1000)
     await run(client)

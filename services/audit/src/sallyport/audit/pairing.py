@@ -42,7 +42,8 @@ _METHODS: Final = frozenset(
 )
 _BROKEN: Final = "ERROR_CODE_INTERNAL"  # the PDP couldn't judge, or couldn't record; either is a denial
 _NO: Final = frozenset({"denied", "insufficient_scope", "unknown_tool", "unknown_obligation"})  # they quote the PDP
-# Refusals of what the PDP called visible, or would permit. The others may come before: then the record names no tool.
+# Refusals of what the PDP called visible, or would permit. The others may come before: then the record names neither
+# a tool nor a resource.
 _SEEN: Final = frozenset({"invalid_arguments", "quarantined", "not_served"})
 _UNFIT: Final = frozenset({*_SEEN, "invalid_params", "header_mismatch", "foreign_handle"})
 # Refusals at any moment: the answer came too late or not at all, or the PEP itself broke.
@@ -116,7 +117,7 @@ def _said_of(told: Said, settled: Sequence[Said]) -> Iterator[Fault]:
         yield from _intent(told, settled)
     elif told.reason in _NO or (told.revision and told.reason not in _ANY_TIME):
         yield from _denial(told, settled)
-    elif told.reason in (_UNFIT if told.tool or _of(settled, _FILTER) or _of(settled, _VISIBILITY) else _SEEN):
+    elif told.reason in (_UNFIT if told.tool or told.resources or _of(settled, _VISIBILITY) else _SEEN):
         yield from _unfit(told, settled)
     elif told.reason in _ANY_TIME:
         yield from _whenever(told, settled)

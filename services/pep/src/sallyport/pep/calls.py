@@ -188,6 +188,7 @@ class Calls:
         self, refused: Refusal, method: str, ref: ResourceRef, asked: Asked
     ) -> Refusal | Denied | Mismatch:
         """What is wrong with a request is told to whom it would be permitted; to all others it is denied."""
+        asked.trail.named = (ref,)
         sought = Sought(method, (ref,))
         who = asked.who(asked.trail.traceparent)
         found = await self._hands.decider.each(asked.caller, who, sought, asked.digest, asked.deadline)

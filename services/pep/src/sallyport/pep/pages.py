@@ -92,7 +92,7 @@ def _kept(found: list[Json], key: str, upstream: str, catalog: Catalog) -> Itera
                 shown[name] = "".join(
                     c for c in text[:_MAX_TEXT] if c in "\n\t" or unicodedata.category(c) not in _HIDDEN
                 )
-        if isinstance(entry.get("size"), int):
+        if type(entry.get("size")) is int:  # true is one, too
             shown["size"] = entry["size"]
         yield shown
 

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sallyport.pep.model import Caller, CallTool, CheckedCall, Era, Message, Peer
+from sallyport.pep.model import Caller, CallTool, CheckedCall, Era, Message, Peer, ResourceRef
 
 
 @dataclass(slots=True)
@@ -25,6 +25,7 @@ class Trail:
     tool: str = ""
     message: Message | None = None
     call: CheckedCall | None = None
+    named: tuple[ResourceRef, ...] = ()  # what a request that never became a call asked for
     policy_reasons: tuple[str, ...] = ()
     policy_errors: tuple[str, ...] = ()
     revision: str = ""

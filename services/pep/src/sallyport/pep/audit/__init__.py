@@ -92,8 +92,9 @@ class Recorder:
             return
         fields = _who(trail) | _decided(trail, "deny")
         fields["reason"], fields["detail"] = refused.reason.value, refused.detail
-        if trail.call is not None:
-            fields["resources"] = [f"{ref.type}::{ref.id}" for ref in trail.call.resources]
+        touched = trail.call.resources if trail.call is not None else trail.named
+        if touched:
+            fields["resources"] = [f"{ref.type}::{ref.id}" for ref in touched]
         written = self._writer.record("refusal", fields)
         trail.recorded = True  # queued: a client that hangs up now changes nothing about it
         await written

@@ -1,0 +1,192 @@
+"""N28: what ends a permission ends the streams that stand on it, and nothing is sent after it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from tests.hostile.through.front import LEGACY, MODERN, Front, front, merge, messages, tool
+from tests.support.recording_upstream import Recording, Seen
+from tests.support.upstream_leg import chunk, event, stream_head, until
+
+BOUND: Final = 2.0  # seconds after the new policy set serves
+ROLES: Final = ("one", "two")
+PERMISSIONS: Final = ("tools:list", "tools:call", "resources:list", "resources:read")
+URI: Final = "crm://ticks"
+TTL: Final = 4
+
+
+async def ticking(seen: Seen, _reader: Any, writer: Any) -> None:
+    """Progress for as long as anybody listens."""
+    token, number = seen.params["_meta"]["progressToken"], 0
+    writer.write(stream_head())
+    while not writer.transport.is_closing():
+        number += 1
+        params = {"progressToken": token, "progress": number}
+        writer.write(chunk(event({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})))
+        await asyncio.sleep(0.05)
+
+
+async def updating(seen: Seen, _reader: Any, writer: Any) -> None:
+    """The resource changes all the time."""
+    wanted = seen.params["notifications"]
+    told = {"method": "notifications/subscriptions/acknowledged", "params": {"notifications": wanted}}
+    writer.write(stream_head() + chunk(event({"jsonrpc": "2.0", **told})))
+    while not writer.transport.is_closing():
+        params = {"uri": URI}
+        writer.write(chunk(event({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": params})))
+        await asyncio.sleep(0.05)
+
+
+def prepare(directory: Path) -> None:
+    roles = {name: {"permissions": [*PERMISSIONS]} for name in ROLES}
+    merge(directory / "policies/roles.yaml", {"roles": roles})
+    pep = yaml.safe_load((directory / "pep.yaml").read_text())
+    pep["issuers"][0]["roles"]["map"] |= {name: name for name in ROLES}
+    pep["issuers"][0]["leeway_seconds"] = 0
+    (directory / "pep.yaml").write_text(yaml.safe_dump(pep))
+
+
+@pytest.fixture(scope="module")
+async def gate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Front]:
+    modern, legacy = Recording(), Recording(LEGACY, sessions=True)
+    limits = {"timeout_ms": 60_000}
+    modern.acts["subscriptions/listen"] = updating
+    catalog = {
+        "tools": [
+            tool("modern", modern.offer("tick", ticking), limits=limits),
+            tool("modern", modern.offer("silent", falling_silent), limits={"timeout_ms": 15_000}),
+            tool("legacy", legacy.offer("old_tick", ticking), limits=limits),
+        ],
+        "resources": [{"uri": URI, "upstream": "modern"}],
+    }
+    directory = tmp_path_factory.mktemp("revoked") / "laptop"
+    entries: dict[str, Any] = {"modern": {"era": MODERN}, "legacy": {"era": LEGACY}}
+    upstreams = {"modern": modern, "legacy": legacy}
+    async with front(directory, upstreams, catalog, entries=entries, prepare=prepare) as made:
+        yield made
+
+
+class Stream:
+    """One open answer, read to its end; `at` are the times of its frames."""
+
+    def __init__(self, gate: Front, method: str, params: dict[str, Any], **who: Any) -> None:
+        self.gate, self.at, self.last = gate, list[float](), dict[str, Any]()
+        self.ended = 0.0
+        self.task = asyncio.create_task(self._read(method, params, who))
+
+    async def _read(self, method: str, params: dict[str, Any], who: dict[str, Any]) -> None:
+        async with self.gate.asked(method, params, **who) as response:
+            async for message in messages(response):
+                self.at.append(time.time())
+                self.last = message
+        self.ended = time.time()
+
+
+def opened(gate: Front, **who: Any) -> list[Stream]:
+    """A subscription and two long calls."""
+    call = {"arguments": {}, "_meta": {"progressToken": "p"}}
+    wanted = {"notifications": {"toolsListChanged": True, "resourceSubscriptions": [URI]}}
+    return [
+        Stream(gate, "tools/call", {"name": "tick", **call}, **who),
+        Stream(gate, "tools/call", {"name": "old_tick", **call}, **who),
+        Stream(gate, "subscriptions/listen", wanted, **who),
+    ]
+
+
+async def flowing(streams: list[Stream], frames: int = 3) -> None:
+    await until(lambda: all(len(stream.at) >= frames for stream in streams))
+    assert not [stream.last for stream in streams if stream.ended]
+
+
+async def over(gate: Front, streams: list[Stream], since: float, bound: float) -> None:
+    """Each ended in time, says that it was refused, and its upstream has heard of it."""
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(stream.task for stream in streams))
+    for stream in streams:
+        assert stream.ended - since < bound, stream.last
+        assert max(stream.at[:-1]) - since < bound
+        assert stream.last["error"]["code"] == -32010, stream.last
+    for call in streams[:2]:
+        assert call.last["error"]["data"]["effect"] == "unknown"
+    legacy = gate.upstreams["legacy"]
+    await until(lambda: bool([one for one in legacy.calls(method="notifications/cancelled") if one.at >= since - 1]))
+
+
+async def served(gate: Front, before: str) -> float:
+    """When another policy set serves."""
+    async with asyncio.timeout(30):
+        while await gate.revision() == before:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    return time.time()
+
+
+async def test_n28_an_expired_token_ends_every_stream(gate: Front) -> None:
+    began = int(time.time())
+    streams = opened(gate, user="expiring", ttl=TTL)
+    await flowing(streams)
+    await over(gate, streams, began + TTL + 1, 0.5)
+
+
+async def falling_silent(seen: Seen, _reader: Any, writer: Any) -> None:
+    """One sign of progress, and then nothing more."""
+    params = {"progressToken": seen.params["_meta"]["progressToken"], "progress": 1}
+    told = {"jsonrpc": "2.0", "method": "notifications/progress", "params": params}
+    writer.write(stream_head() + chunk(event(told)))
+    await asyncio.sleep(60)
+
+
+async def test_n28_a_stream_ends_with_its_token_although_its_upstream_is_silent(gate: Front) -> None:
+    began = int(time.time())
+    call = {"name": "silent", "arguments": {}, "_meta": {"progressToken": "p"}}
+    streams = [Stream(gate, "tools/call", call, user="waiting", ttl=TTL)]
+    await flowing(streams, 1)
+    async with asyncio.timeout(TTL + 1 + BOUND):
+        await streams[0].task
+    assert streams[0].last["error"]["code"] == -32010
+    assert streams[0].ended - began < TTL + 1 + BOUND
+
+
+def forbidden(gate: Front, user: str) -> None:
+    text = f'@id("through.{user}") forbid (principal, action, resource) when {{ principal.user_id == "{user}" }};\n'
+    (gate.directory / f"policies/{user}.cedar").write_text(text)
+
+
+def without(gate: Front, role: str) -> None:
+    file = gate.directory / "policies/roles.yaml"
+    merge(file, {"roles": {role: {"permissions": ["completion:complete"]}}})
+
+
+def no_agent(gate: Front, agent: str) -> None:
+    file = gate.directory / "policies/agents.yaml"
+    document = yaml.safe_load(file.read_text())
+    del document["agents"][agent]
+    file.write_text(yaml.safe_dump(document))
+
+
+REVOCATIONS: Final[dict[str, tuple[Callable[[Front], None], dict[str, Any]]]] = {
+    "a policy": (lambda gate: forbidden(gate, "dave"), {"user": "dave"}),
+    "a role": (lambda gate: without(gate, "one"), {"user": "erin", "roles": ("one",)}),
+    "an agent": (lambda gate: no_agent(gate, "chat-bot"), {"user": "frank", "agent": "chat-bot"}),
+}
+
+
+@pytest.mark.parametrize("level", REVOCATIONS)
+async def test_n28_a_revocation_ends_the_streams_that_stand_on_it_and_no_other(gate: Front, level: str) -> None:
+    revoke, who = REVOCATIONS[level]
+    streams, others = opened(gate, **who), opened(gate, user="grace", roles=("two",))
+    await flowing([*streams, *others])
+    before = await gate.revision()
+    revoke(gate)
+    since = await served(gate, before)
+    await over(gate, streams, since, BOUND)
+    await flowing(others, max(len(stream.at) for stream in others) + 5)
+    for stream in others:
+        stream.task.cancel()
+    await asyncio.gather(*(stream.task for stream in others), return_exceptions=True)
