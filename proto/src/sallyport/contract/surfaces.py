@@ -35,7 +35,7 @@ class UpstreamLimits(Part):
     """What one upstream may hold of this gate: a slow one takes no other's place."""
 
     connect_ms: int = Field(default=2000, ge=1, le=30_000)
-    idle_ms: int = Field(default=15_000, ge=1, le=300_000)  # between two pieces of an answer
+    idle_ms: int = Field(default=30_000, ge=1, le=300_000)  # between two pieces of an answer
     connections: int = Field(default=64, ge=1, le=16_384)
     queue: int = Field(default=128, ge=0, le=16_384)  # calls that may wait for a connection; more are refused at once
     sessions: int = Field(default=256, ge=1, le=65_536)  # of a legacy upstream that keeps state

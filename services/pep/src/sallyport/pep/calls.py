@@ -78,7 +78,16 @@ class Calls:
             if isinstance(message, CallTool):
                 return call
             return await self._unfit(call, message.envelope.method, _named(message), asked)
+        if isinstance(message, CallTool):
+            asked = await self._opened_way(call, asked)
         return await self._judged(message, call, asked, emit)
+
+    async def _opened_way(self, call: CheckedCall, asked: Asked) -> Asked:
+        """A session may take longer to open than a permit lives: for who sees the tool it is opened before the question."""
+        way, before = route(call, asked.view.catalog), time.monotonic()
+        if way is not None:
+            await self._hands.forwarding.ready(way, asked.who(asked.trail.traceparent))
+        return replace(asked, deadline=asked.deadline + time.monotonic() - before)
 
     async def about_task(self, message: AboutTask, asked: Asked, emit: Emit) -> Answer | Refusal | Denied | Mismatch:
         """A task that this very caller was given, judged anew on the tool that began it."""

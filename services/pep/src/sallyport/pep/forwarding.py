@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from dataclasses import dataclass
+from typing import Final
 
 from sallyport.contract import catalog
 from sallyport.contract.catalog import Limits, UpstreamRef
 from sallyport.pep import mirrored
 from sallyport.pep.decision import Permit
 from sallyport.pep.given import Task
-from sallyport.pep.model import CheckedCall, Emit, Envelope, Failed, Json, Output, Reply, ToolOutput, digest_of
-from sallyport.pep.upstream import Upstreams
+from sallyport.pep.model import (
+    CheckedCall,
+    Emit,
+    Envelope,
+    Failed,
+    Identity,
+    Json,
+    Output,
+    Reply,
+    ToolOutput,
+    digest_of,
+)
+from sallyport.pep.upstream import Upstreams, UpstreamUnavailable
 from sallyport.pep.upstream.forward import Forward
 from sallyport.runtime import canonical_json
+
+_OPENING: Final = 10.0  # seconds for a session: a stdio server may have to start for it
 
 
 class CallMismatch(Exception):
@@ -62,6 +78,11 @@ class Forwarding:
 
     def __init__(self, upstreams: Upstreams) -> None:
         self._upstreams = upstreams
+
+    async def ready(self, way: Route, identity: Identity) -> None:
+        """Open what the way needs. Where that fails, the request itself will say so."""
+        with contextlib.suppress(UpstreamUnavailable, TimeoutError):
+            await asyncio.wait_for(self._upstreams.ready(way.upstream, way.entry, identity), _OPENING)
 
     async def run(self, permit: Permit, call: CheckedCall, way: Route, envelope: Envelope, emit: Emit) -> Output:
         """Send what was judged, to the byte. Raises what `Upstreams.request` and the permit raise."""

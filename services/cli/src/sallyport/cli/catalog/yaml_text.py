@@ -14,7 +14,9 @@ from typing import Any, Final
 from sallyport.runtime import canonical_json, strict_yaml
 from sallyport.runtime.problems import ConfigError
 
-_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*(?: [A-Za-z0-9_(][A-Za-z0-9_./()'-]*[A-Za-z0-9_.)]?)*")
+# Word by word: as one expression for the whole text its time would grow with the square of it, or worse.
+_FIRST: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+_WORD: Final = re.compile(r"[A-Za-z0-9_(][A-Za-z0-9_./()'-]*")
 # YAML 1.1 and its readers have many words for few values.
 _WORDS: Final = frozenset(
     {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf", "infinity"}
@@ -121,9 +123,14 @@ def _number(value: float) -> str:
 
 
 def _text(text: str) -> str:
-    if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
+    if _is_plain(text) and text.lower() not in _WORDS:
         return text
     return f'"{"".join(map(_character, text))}"'
+
+
+def _is_plain(text: str) -> bool:
+    first, *words = text.split(" ")
+    return _FIRST.fullmatch(first) is not None and all(map(_WORD.fullmatch, words))
 
 
 def _character(char: str) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 
 from sallyport.contract.surfaces import Upstream
 from sallyport.pep.egress import Egress, EgressRefused
-from sallyport.pep.model import Emit, Failed, Json, Reply
+from sallyport.pep.model import Emit, Failed, Identity, Json, Reply
 from sallyport.pep.upstream import credentials
 from sallyport.pep.upstream.assertion import OwnIdentity
 from sallyport.pep.upstream.channel import Channel
@@ -73,6 +73,11 @@ class Upstreams:
         """
         leg = self._found(name, upstream) or await self._made(name, upstream)
         return await leg.request(forward, begun, emit)
+
+    async def ready(self, name: str, upstream: Upstream, identity: Identity) -> None:
+        """What may take longer than a permit lives, before there is one. Raises UpstreamUnavailable."""
+        leg = self._found(name, upstream) or await self._made(name, upstream)
+        await leg.ready(identity)
 
     async def listen(
         self, name: str, upstream: Upstream, forward: Forward, *, begun: Callable[[], None]

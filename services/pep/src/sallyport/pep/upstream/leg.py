@@ -101,6 +101,18 @@ class Leg:
         finally:
             self._leave()
 
+    async def ready(self, identity: Identity) -> None:
+        """Have the era known, and the caller's session open where the upstream keeps any. Raises UpstreamUnavailable."""
+        self.standing.circuit.check()
+        self._busy += 1
+        try:
+            footing = await self.standing.footing()
+            if footing.session is not None:
+                async with self._session(identity, footing.session):
+                    return
+        finally:
+            self._leave()
+
     async def listen(
         self, forward: Forward, begun: Callable[[], None]
     ) -> AsyncGenerator[tuple[str, Mapping[str, Json]]]:
