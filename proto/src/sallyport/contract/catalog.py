@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, PrivateAttr, StringConstraints, Tag, field_validator, model_validator
 
 from sallyport.contract.parts import Description, Limits, Name, Orgs, Part, Sha256, Title
 from sallyport.contract.surfaces import Prompt, Resource, Server, Upstream, canonical
@@ -152,6 +152,7 @@ class Catalog(Part):
     resources: tuple[Resource, ...] = Field(default=(), max_length=MAX_TOOLS)
     upstreams: dict[Name, Upstream] = Field(default_factory=dict)
     servers: dict[ServerName, Server] = Field(default_factory=dict)
+    _whole: Catalog | None = PrivateAttr(default=None)  # that this one is a part of
 
     def tool(self, name: str) -> Tool | None:
         """The tool with exactly this name."""
@@ -161,7 +162,14 @@ class Catalog(Part):
         return self._prompts.get(name)
 
     def resource(self, uri: str) -> Resource | None:
-        """The entry that a URI falls under: itself, else the longest template or prefix that matches."""
+        """The entry that a URI falls under: itself, else the longest template or prefix that matches.
+
+        Of a part it is the whole's entry, or none: what is judged as one entry must not be served as another. A
+        template's own text falls under itself, for it is listed and completed as it stands.
+        """
+        if self._whole is not None:
+            found = self._whole.resource(uri)
+            return found if found in self.resources else None
         exact = self._uris.get(uri)
         if exact is not None:
             return exact
@@ -172,13 +180,15 @@ class Catalog(Part):
 
     def only(self, tools: Iterable[Tool], prompts: Iterable[Prompt], resources: Iterable[Resource]) -> Catalog:
         """The same with fewer entries. Not by `model_copy`, which would copy what was found by the names of before."""
-        return Catalog.model_construct(
+        part = Catalog.model_construct(
             tools=tuple(tools),
             prompts=tuple(prompts),
             resources=tuple(resources),
             upstreams=self.upstreams,
             servers=self.servers,
         )
+        part._whole = self._whole or self  # noqa: SLF001 — its own kind
+        return part
 
     @cached_property
     def _tools(self) -> dict[str, Tool]:
@@ -190,7 +200,7 @@ class Catalog(Part):
 
     @cached_property
     def _uris(self) -> dict[str, Resource]:
-        return {entry.uri: entry for entry in self.resources if entry.uri is not None}
+        return {text: entry for entry in self.resources if (text := entry.uri or entry.template) is not None}
 
     @cached_property
     def _patterns(self) -> tuple[Resource, ...]:

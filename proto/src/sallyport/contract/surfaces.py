@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
@@ -118,7 +119,12 @@ class Resource(Part):
         """Whether a canonical URI falls under the template or prefix."""
         if self.prefix is not None:
             return uri.startswith(self.prefix) and uri != self.prefix
-        return _fits(_VARIABLE.split(self.template or ""), uri)
+        return _fits(self._literals, uri)
+
+    @cached_property
+    def _literals(self) -> list[str]:
+        """What stands around the variables."""
+        return _VARIABLE.split(self.template or "")
 
 
 def _fits(literals: list[str], uri: str) -> bool:

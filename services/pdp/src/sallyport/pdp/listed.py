@@ -29,7 +29,7 @@ class Entry:
 class Listed:
     """Of one catalog; `tenants` are all orgs there are."""
 
-    __slots__ = ("_by_uri", "_entries", "_resources", "_templates")
+    __slots__ = ("_by_uri", "_entries", "_resources")
 
     def __init__(self, catalog: Catalog, tenants: Iterable[str]) -> None:
         every = tuple(sorted(tenants))
@@ -44,16 +44,13 @@ class Listed:
         }
         self._resources = {one.key: entry(one.orgs, upstream=one.upstream) for one in catalog.resources}
         self._by_uri = lru_cache(maxsize=_CACHED)(catalog.resource)
-        self._templates = frozenset(one.template for one in catalog.resources if one.template)
 
     def find(self, kind: str, identity: str) -> Entry | None:
         """None where the catalog has nothing of that type and name."""
         return self._resource(identity) if kind == "McpResource" else self._entries[kind].get(identity)
 
     def _resource(self, uri: str) -> Entry | None:
-        """By the URI asked for; a template is itself one too, for it is listed and completed as it stands."""
-        if uri in self._templates:
-            return self._resources[uri]
+        """By the URI asked for, as the PEP finds it."""
         found = self._by_uri(uri)
         return None if found is None else self._resources[found.key]
 

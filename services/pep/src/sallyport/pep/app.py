@@ -182,7 +182,9 @@ async def assembled(settings: PepSettings) -> AsyncIterator[Assembled]:
 
         def quarantined(digest: str) -> Mapping[str, str]:
             held = store.held(digest)
-            return behind.definitions.quarantined(held.catalog) if held else {}
+            if held is None:  # nothing is known of its definitions, so nothing of it may run
+                raise KeyError("the catalog isn't held any more")
+            return behind.definitions.quarantined(held.catalog)
 
         hands = Hands(
             decider,
@@ -192,6 +194,7 @@ async def assembled(settings: PepSettings) -> AsyncIterator[Assembled]:
             given,
             quarantined,
             in_force.revision,
+            in_force.known,
             metrics,
             tracing,
         )

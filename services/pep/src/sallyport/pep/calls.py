@@ -10,6 +10,7 @@ from typing import Final
 from sallyport.contract.catalog import Effect, Hosted, Limits, Tool, UpstreamRef
 from sallyport.pep import answers, release
 from sallyport.pep.asked import Asked
+from sallyport.pep.catalog import LoadedCatalog
 from sallyport.pep.decision import Decider, Denied, EachOf, Mismatch, Permit, Seen, Sought
 from sallyport.pep.effect import Effects, Work
 from sallyport.pep.forwarding import Forwarding, Route, route
@@ -54,6 +55,7 @@ class Hands:
     given: Given
     quarantined: Callable[[str], Mapping[str, str]]  # catalog's digest -> what isn't served of it, and why
     revision: Callable[[], str]
+    known: Callable[[], LoadedCatalog | None]  # the catalog in force
     metrics: Metrics
     tracing: Tracing
 
@@ -132,7 +134,9 @@ class Calls:
                 permit.end()
         if isinstance(shown, Refusal):
             return shown
-        return answers.output(message, self._sealed(shown, call, way, asked, work.obligations), trail.decision_id)
+        return answers.output(
+            message, self._sealed(shown, call, way, asked, work.standing.obligations), trail.decision_id
+        )
 
     def _work(
         self,
@@ -160,17 +164,20 @@ class Calls:
         output = asked.view.outputs.get(call.name) if call.method in {"tools/call", "tasks/get"} else None
         obligations = tuple(dict.fromkeys((*permit.obligations, *(task.obligations if task else ()))))
         held_to = release.HeldTo(call, limits.result_bytes, output, source, envelope.capabilities)
-        stands = self._standing(permit, call, asked).check
-        return Work(_reads(call, tool), held_to, run, emit, obligations, stands)
+        return Work(_reads(call, tool), held_to, run, emit, self._standing(permit, call, asked, obligations))
 
-    def _standing(self, permit: Permit, call: CheckedCall, asked: Asked) -> Standing:
-        async def still() -> bool:
+    def _standing(self, permit: Permit, call: CheckedCall, asked: Asked, obligations: tuple[str, ...]) -> Standing:
+        async def still() -> tuple[str, ...] | None:
             sought = Sought(call.action, call.resources, call.canonical)
             deadline = time.monotonic() + 1.0
-            found = await self._hands.decider.each(asked.caller, permit.identity, sought, asked.digest, deadline)
-            return isinstance(found, EachOf) and found.permitted >= set(call.resources)
+            loaded = self._hands.known()  # the PDP judges by this one now
+            digest = loaded.digest if loaded else asked.digest
+            found = await self._hands.decider.each(asked.caller, permit.identity, sought, digest, deadline)
+            if not isinstance(found, EachOf) or not found.permitted.keys() >= set(call.resources):
+                return None
+            return tuple(obligation for ref in call.resources for obligation in found.permitted[ref])
 
-        return Standing(asked.caller, permit.revision, self._hands.revision, still)
+        return Standing(asked.caller, permit.revision, self._hands.revision, still, obligations)
 
     async def _hidden(self, name: str, asked: Asked) -> Denied | Refusal | Mismatch | None:
         """No oracle: whoever can't see a tool learns nothing of it, not even from how long its arguments took to check."""
@@ -224,8 +231,11 @@ class Calls:
             return shown
         given, result = self._hands.given, dict(shown.result)
         state, task = result.get("requestState"), result.get("taskId")
-        if shown.type == "input_required" and isinstance(state, str):
-            result["requestState"] = given.state(asked.caller, way.upstream, _first(call), state)
+        if shown.type == "input_required":
+            own = (
+                state if isinstance(state, str) else ""
+            )  # one that needs none gets one: its answers must come back to it
+            result["requestState"] = given.state(asked.caller, way.upstream, _first(call), own)
         if isinstance(task, str):
             result["taskId"] = given.task(asked.caller, Task(way.upstream, call.name, task, obligations))
         return replace(shown, result=result)

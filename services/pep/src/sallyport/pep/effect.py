@@ -17,7 +17,7 @@ from sallyport.pep.decision import Permit, PermitRefused
 from sallyport.pep.model import CheckedCall, Emit, Failed, Json, Output, ToolOutput
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.release import HeldTo
-from sallyport.pep.standing import Revoked
+from sallyport.pep.standing import Revoked, Standing
 from sallyport.pep.telemetry import Metrics
 from sallyport.pep.tools import ToolFailure, Tools
 from sallyport.pep.trail import Trail, leaves
@@ -31,8 +31,7 @@ class Work:
     held_to: HeldTo
     run: Callable[[Emit], Awaitable[Output]]
     emit: Emit  # to the client
-    obligations: tuple[str, ...]  # the permit's, and those of the permit that began a task
-    stands: Callable[[], Awaitable[None]]  # raises Revoked
+    standing: Standing  # whether it still may go on, and what is demanded of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class Effects:
             output = await work.run(frames.emit)  # (7)
             self._metrics.ran(call.name, time.perf_counter() - recorded)
             if frames.sent:
-                await work.stands()
+                await work.standing.check()
             told = _release(output, work)  # (8)
         except AuditUnavailable as error:
             intended, trail.recorded = False, True  # the writer has counted it
@@ -92,8 +91,8 @@ class _Frames:
         self.sent = False
 
     async def emit(self, method: str, params: Mapping[str, Json]) -> None:
-        await self._work.stands()
-        shown = release.notification(method, params, self._work.obligations)
+        await self._work.standing.check()
+        shown = release.notification(method, params, self._work.standing.obligations)
         if shown is not None:
             self.sent = True
             await self._work.emit(*shown)
@@ -101,7 +100,7 @@ class _Frames:
 
 def _release(output: Output, work: Work) -> _Told:
     try:
-        shown = release.result(output, held_to=work.held_to, obligations=work.obligations)
+        shown = release.result(output, held_to=work.held_to, obligations=work.standing.obligations)
     except Exception as error:  # noqa: BLE001 — the effect is done, so a broken release withholds
         shown = Refusal(Reason.WITHHELD, f"release broke: {type(error).__name__}", data={"effect": "done"})
     if isinstance(shown, Refusal):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from sallyport.contract.catalog import Prompt
 from sallyport.pep import VERSION, answers, release
 from sallyport.pep.asked import Asked
-from sallyport.pep.audit import AuditUnavailable, Recorder
-from sallyport.pep.decision import Decider, Denied, EachOf, Mismatch, Seen, Sought
+from sallyport.pep.audit import AuditUnavailable, Outcome, Recorder
+from sallyport.pep.decision import Decider, Denied, EachOf, Mismatch, Permitted, Seen, Sought
 from sallyport.pep.given import Given, Place
 from sallyport.pep.model import Answer, Json, Listen, ListPrompts, ListResources, ListTools, ResourceRef, SetLevel
 from sallyport.pep.pages import Page, Pages
@@ -22,6 +23,10 @@ from sallyport.runtime.telemetry import Tracing
 _AT_ONCE: Final = 256  # entries that one question names: the longest URIs still fit into it
 _MAX_PAGES: Final = 8  # upstream pages for one of ours, where the filter leaves nothing of them
 _UNKNOWN: Final = Refusal(Reason.FOREIGN_HANDLE, "a cursor that wasn't given to this caller for this list")
+
+
+class NotFiltered(Exception):
+    """The PDP gave no answer, or another catalog's, in the middle of a list: nothing of it is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,10 @@ class Lists:
         return await self._shown(asked, "prompts", len(shown), answers.result(message, result))
 
     async def resources(self, message: ListResources, asked: Asked) -> Answer | Refusal | Denied | Mismatch:
-        """What the upstreams list now, as far as the catalog has it; the cursor is ours, so it can't skip the filter."""
+        """What the upstreams list now, as far as the catalog has it; the cursor is ours, so it can't skip the filter.
+
+        Upstreams are asked, so the intent comes before.
+        """
         method = message.envelope.method
         place = Place(next(iter(self.pages.order(asked.view.catalog)), ""), "")
         if message.cursor is not None:
@@ -83,24 +91,46 @@ class Lists:
             if found is None:
                 return _UNKNOWN
             place = found
-        refused = await self.permitted(message, asked)
-        if refused is not None:
-            return refused
+        may = await self._asked(message, asked)
+        if not isinstance(may, Permitted):
+            return may
+        what = "resourceTemplates" if message.templates else "resources"
+        with self._listing(asked) as ended:
+            await self.recorder.begun(asked.trail, asked.digest)  # (6)
+            shown, ahead = await self._pages(place, message, asked, may.obligations)
+            ended(f"{len(shown)} {what} shown")
+        cursor = "" if ahead is None else self.given.cursor(asked.caller, (asked.server, method), ahead)
+        return answers.result(message, results.listed(what, shown, message.envelope.era, VERSION, cursor))
+
+    async def _pages(
+        self, place: Place, message: ListResources, asked: Asked, obligations: tuple[str, ...]
+    ) -> tuple[list[dict[str, Json]], Place | None]:
+        """Upstream pages until one of them has something to show. Raises NotFiltered."""
         shown: list[dict[str, Json]] = []
         ahead: Place | None = place if place.upstream else None
         for _ in range(_MAX_PAGES):
             if ahead is None or shown:
                 break
             page: Page = await self.pages.page(ahead, message, asked)
-            may = await self.may("resources/read", [page.ref(entry) for entry in page.entries], asked)
-            if not isinstance(may, frozenset):
-                return may
-            shown = [entry for entry in page.entries if page.ref(entry) in may]
+            may = await self.judged("resources/read", [page.ref(entry) for entry in page.entries], asked)
+            if not isinstance(may, Mapping):
+                raise NotFiltered
+            offered = ((entry, may.get(page.ref(entry))) for entry in page.entries)
+            released = (release.entry(entry, (*obligations, *each)) for entry, each in offered if each is not None)
+            shown = [entry for entry in released if entry is not None]
             ahead = page.ahead
-        cursor = "" if ahead is None else self.given.cursor(asked.caller, (asked.server, method), ahead)
-        what = "resourceTemplates" if message.templates else "resources"
-        result = results.listed(what, shown, message.envelope.era, VERSION, cursor)
-        return await self._shown(asked, what, len(shown), answers.result(message, result))
+        return shown, ahead
+
+    @contextmanager
+    def _listing(self, asked: Asked) -> Iterator[Callable[[str], None]]:
+        """An outcome for the intent, whatever happens in between."""
+        told: list[str] = []
+        try:
+            yield told.append
+        finally:
+            if asked.trail.recorded:
+                outcome = Outcome.DONE if told else Outcome.FAILED
+                self.recorder.outcome(asked.trail, outcome, told[0] if told else "nothing was shown")
 
     async def method(self, message: SetLevel, asked: Asked) -> Answer | Refusal | Denied | Mismatch:
         """Permitted, recorded, and without effect: nothing outlives a request here."""
@@ -114,20 +144,37 @@ class Lists:
     async def permitted(
         self, message: ListTools | ListPrompts | ListResources | SetLevel | Listen, asked: Asked
     ) -> Denied | Mismatch | None:
-        """Nothing if this caller may use the method at all."""
-        with self.tracing.span("decision", asked.trail.traceparent) as span:
-            who, method = asked.who(span.traceparent), message.envelope.method
-            found = await self.decider.method(asked.caller, who, method, asked.digest, asked.deadline)  # (5)
-        if isinstance(found, Denied | Mismatch):
+        """Nothing if this caller may use the method at all. What the catalog says of itself can't be masked."""
+        found = await self._asked(message, asked)
+        if not isinstance(found, Permitted):
             return found
-        asked.trail.note(found.reasons, revision=found.revision)
+        if found.obligations:
+            refused = Refusal(Reason.UNKNOWN_OBLIGATION, "an obligation that can't be fulfilled on this method")
+            return Denied(refused, revision=found.revision)
         return None
+
+    async def _asked(
+        self, message: ListTools | ListPrompts | ListResources | SetLevel | Listen, asked: Asked
+    ) -> Permitted | Denied | Mismatch:
+        with self.tracing.span("decision", asked.trail.traceparent) as span:
+            who, on = asked.who(span.traceparent), (message.envelope.method, asked.server)
+            found = await self.decider.method(asked.caller, who, on, asked.digest, asked.deadline)  # (5)
+        if isinstance(found, Permitted):
+            asked.trail.note(found.reasons, revision=found.revision)
+        return found
 
     async def may(
         self, action: str, refs: Sequence[ResourceRef], asked: Asked
     ) -> frozenset[ResourceRef] | Denied | Mismatch:
         """Those of `refs` on which `action` is permitted."""
-        may: set[ResourceRef] = set()
+        found = await self.judged(action, refs, asked)
+        return frozenset(found) if isinstance(found, Mapping) else found
+
+    async def judged(
+        self, action: str, refs: Sequence[ResourceRef], asked: Asked
+    ) -> Mapping[ResourceRef, tuple[str, ...]] | Denied | Mismatch:
+        """The same, with what each permit demands."""
+        may: dict[ResourceRef, tuple[str, ...]] = {}
         for start in range(0, len(refs), _AT_ONCE):
             sought = Sought(action, refs[start : start + _AT_ONCE])
             who = asked.who(asked.trail.traceparent)
@@ -135,7 +182,7 @@ class Lists:
             if not isinstance(found, EachOf):
                 return found
             may |= found.permitted
-        return frozenset(may)
+        return may
 
     async def _shown(self, asked: Asked, what: str, count: int, answer: Answer) -> Answer | Refusal:
         """Nothing leaves before it is recorded."""

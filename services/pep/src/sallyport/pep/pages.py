@@ -83,6 +83,8 @@ def _kept(found: list[Json], key: str, upstream: str, catalog: Catalog) -> Itera
     for entry in found[:_MAX_ENTRIES]:
         uri = entry.get(key) if isinstance(entry, dict) else None
         known = catalog.resource(uri) if isinstance(uri, str) else None
+        if key == "uri" and not {"{", "}"}.isdisjoint(str(uri)):
+            continue  # it couldn't be read
         if not isinstance(entry, dict) or known is None or known.upstream != upstream:
             continue
         shown: dict[str, Json] = {key: uri}

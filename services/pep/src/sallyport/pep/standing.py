@@ -20,7 +20,8 @@ class Standing:
     caller: Caller
     revision: str  # by which it was permitted
     in_force: Callable[[], str]  # the revision that serves now; empty: unknown
-    still: Callable[[], Awaitable[bool]]  # asks the PDP anew
+    still: Callable[[], Awaitable[tuple[str, ...] | None]]  # asks the PDP anew: what a permit demands now, or no permit
+    obligations: tuple[str, ...] = ()  # of all permits so far: none of them is forgotten
     wall: Callable[[], float] = field(default=time.time)
 
     async def check(self) -> None:
@@ -30,6 +31,8 @@ class Standing:
         now = self.in_force()
         if now == self.revision:
             return
-        if not now or not await self.still():
+        demanded = await self.still() if now else None
+        if demanded is None:
             raise Revoked("a policy no longer permits it" if now else "no policy set serves")
+        self.obligations = tuple(dict.fromkeys((*self.obligations, *demanded)))
         self.revision = now

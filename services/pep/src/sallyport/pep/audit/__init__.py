@@ -68,6 +68,13 @@ class Recorder:
         fields["arguments"] = self._masker.arguments(call.arguments)
         await self._writer.record("intent", fields)
 
+    async def begun(self, trail: Trail, catalog_digest: str) -> None:
+        """The intent of a listing for which others are asked; durable when this returns. An outcome has to follow."""
+        fields = _who(trail) | _decided(trail, "permit") | {"catalog_digest": catalog_digest}
+        written = self._writer.record("intent", fields)
+        trail.recorded = True
+        await written
+
     async def listing(self, trail: Trail, catalog_digest: str, shown: int, what: str = "tools") -> None:
         """A listing has no effect but its answer: intent and outcome in one go; the intent durable when this returns."""
         fields = _who(trail) | _decided(trail, "permit") | {"catalog_digest": catalog_digest}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -34,6 +34,7 @@ __all__ = [
     "ResolverPort",
     "Seen",
     "Sought",
+    "server",
 ]
 
 SERVER: Final = ("Server", "sallyport")
@@ -59,6 +60,7 @@ class Permitted:
 
     reasons: tuple[str, ...]
     revision: str
+    obligations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Seen:
 class EachOf:
     """The answer about several resources; `reasons` are of all, for the record."""
 
-    permitted: frozenset[ResourceRef]
+    permitted: Mapping[ResourceRef, tuple[str, ...]]  # with what each permit demands
     reasons: tuple[str, ...]
     errors: tuple[str, ...]
     revision: str
@@ -122,14 +124,15 @@ class Decider:
         return Seen(may, _union(result.reasons for result in answer.results), _errors(answer), answer.revision)
 
     async def method(
-        self, caller: Caller, who: Identity, method: str, catalog_digest: str, deadline: float
+        self, caller: Caller, who: Identity, on: tuple[str, str], catalog_digest: str, deadline: float
     ) -> Permitted | Denied | Mismatch:
-        """May this caller use `method` on this server?"""
-        question = ask.about_method(caller, who, method, SERVER, catalog_digest)
+        """May this caller use a method on a server? `on`: the method, and the named set or nothing."""
+        question = ask.about_method(caller, who, on[0], server(on[1]), catalog_digest)
         answer = await self._ask(question, deadline, batch=False)
         if not isinstance(answer, pb.Answer):
             return answer
-        return self._denial(answer) or Permitted(tuple(answer.results[0].reasons), answer.revision)
+        (result,) = answer.results
+        return self._denial(answer) or Permitted(tuple(result.reasons), answer.revision, tuple(result.obligations))
 
     async def each(
         self,
@@ -146,10 +149,9 @@ class Decider:
             return answer
         if all(_is_broken(result) for result in answer.results):
             return _undecided(answer)
-        may = [ref for ref, result in zip(sought.refs, answer.results, strict=True) if self._plain(result)]
-        return EachOf(
-            frozenset(may), _union(result.reasons for result in answer.results), _errors(answer), answer.revision
-        )
+        each = zip(sought.refs, answer.results, strict=True)
+        may = {ref: tuple(result.obligations) for ref, result in each if self._plain(result)}
+        return EachOf(may, _union(result.reasons for result in answer.results), _errors(answer), answer.revision)
 
     def _plain(self, result: pb.Result) -> bool:
         """A permit that this gate could act on."""
@@ -263,6 +265,11 @@ class Decider:
             errors=_errors(answer),
             revision=answer.revision,
         )
+
+
+def server(name: str) -> tuple[str, str]:
+    """The resource that methods are judged on: the gate, or one named set of it."""
+    return (SERVER[0], name) if name else SERVER
 
 
 def _is_broken(result: pb.Result) -> bool:

@@ -9,12 +9,13 @@ from sallyport.pep.model import Failed, Json, Output, Reply, ToolOutput
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.release import failures, grammar, outputs, replies
 from sallyport.pep.release.duty import Duty, duty_of
+from sallyport.pep.release.entries import entry
 from sallyport.pep.release.held_to import HeldTo
 from sallyport.pep.release.notices import notification
 from sallyport.pep.release.withheld import Withheld
 from sallyport.runtime import canonical_json
 
-__all__ = ["UNTRUSTED", "UPSTREAM", "HeldTo", "fulfils", "listing", "notification", "result"]
+__all__ = ["UNTRUSTED", "UPSTREAM", "HeldTo", "entry", "fulfils", "listing", "notification", "result"]
 
 # In the `_meta` of whatever somebody else wrote: a client that looks can keep its model from taking it for orders.
 UNTRUSTED: Final = "sallyport.io/untrusted"
