@@ -17,6 +17,13 @@ from tests.unit.audit.witnessed import REVISION, Pair, witnessed
 
 PROMPT: Final[dict[str, Any]] = {"actions": ["prompts/get"], "resources": ["Prompt::greet"]}
 TOLD: Final[dict[str, Any]] = {"method": "prompts/get", "tool": "", "resources": ["Prompt::greet"]}
+ANOTHER: Final[dict[str, Any]] = {"errors": ["ERROR_CODE_CATALOG_MISMATCH"], "reasons": []}
+SHOWN: Final = {
+    "prompts/list": "prompts",
+    "resources/list": "resources",
+    "resources/templates/list": "resourceTemplates",
+    "subscriptions/listen": "subscriptions",
+}
 
 
 @dataclass
@@ -44,6 +51,21 @@ def pair(both: Witnessed) -> Pair:
 
 def filtered(pair: Pair, one: str, shown: int, **changes: Any) -> None:
     pair.visible(one, shown=shown, hidden=1 - shown, purpose="filter", **{**PROMPT, **changes})
+
+
+def judged(pair: Pair, one: str, method: str) -> None:
+    about = {"actions": [method], "resources": ["Server::sallyport"]}
+    pair.decided(one, effect="permit", reasons=["owner"], **about)
+
+
+def several(pair: Pair, one: str, shown: int, hidden: int = 0) -> None:
+    pair.visible(one, shown=shown, hidden=hidden, purpose="filter", actions=[])
+
+
+def listed(pair: Pair, one: str, method: str, count: int) -> None:
+    pair.intent(one, outcome=False, method=method, tool="", resources=[])
+    said = {"decision_id": one, "outcome": "done", "detail": f"{count} {SHOWN.get(method, 'tools')} shown"}
+    pair.pep.append("outcome", said).result(10)
 
 
 def test_a_direct_method_is_judged_once(both: Witnessed, pair: Pair) -> None:
@@ -144,3 +166,75 @@ def test_a_method_of_the_server_is_judged_and_what_it_shows_is_filtered(
     filtered(pair, unjudged, 1)
     pair.intent(unjudged, method=method, tool="", resources=[])
     assert [(decision, side) for decision, side, _ in both.alarms()] == [(unjudged, Side.PDP)]
+
+
+@pytest.mark.parametrize("method", SHOWN)
+@pytest.mark.parametrize(("count", "alarmed"), [(2, False), (3, False), (4, True)])
+def test_a_list_that_shows_more_than_its_filters_is_said(
+    both: Witnessed, pair: Pair, method: str, count: int, *, alarmed: bool
+) -> None:
+    one = pair.new()
+    judged(pair, one, method)
+    several(pair, one, 1, 255)
+    several(pair, one, 2, 3)
+    listed(pair, one, method, count)
+    assert [(decision, side) for decision, side, _ in both.alarms()] == ([(one, Side.PDP)] if alarmed else [])
+
+
+@pytest.mark.parametrize("method", SHOWN)
+def test_a_list_that_shows_something_and_asked_no_filter_is_said(both: Witnessed, pair: Pair, method: str) -> None:
+    nothing, something = pair.new(), pair.new()
+    for count, one in enumerate((nothing, something)):
+        judged(pair, one, method)
+        listed(pair, one, method, count)
+    assert [(decision, side) for decision, side, _ in both.alarms()] == [(something, Side.PDP)]
+
+
+def test_what_a_stream_is_asked_later_counts_for_nothing_that_it_showed(both: Witnessed, pair: Pair) -> None:
+    one, method = pair.new(), "subscriptions/listen"
+    judged(pair, one, method)
+    several(pair, one, 0, 2)
+    listed(pair, one, method, 2)
+    filtered(pair, one, 1, actions=[method])
+    several(pair, one, 2)
+    assert [(decision, side) for decision, side, _ in both.alarms()] == [(one, Side.PDP)]
+
+
+def test_filters_of_another_catalog_count_for_nothing_that_a_list_showed(both: Witnessed, pair: Pair) -> None:
+    one, method = pair.new(), "prompts/list"
+    judged(pair, one, method)
+    several(pair, one, 2)
+    filtered(pair, one, 0, **ANOTHER)
+    judged(pair, one, method)
+    several(pair, one, 1, 1)
+    listed(pair, one, method, 2)
+    assert [(decision, side) for decision, side, _ in both.alarms()] == [(one, Side.PDP)]
+
+
+def test_a_list_of_no_tools_has_nothing_to_ask_of(both: Witnessed, pair: Pair) -> None:
+    none, some = pair.new(), pair.new()
+    for count, one in enumerate((none, some)):
+        judged(pair, one, "tools/list")
+        listed(pair, one, "tools/list", count)
+    assert [(decision, side) for decision, side, _ in both.alarms()] == [(some, Side.PDP)]
+
+
+def test_a_stream_that_another_catalog_ends_was_permitted_all_the_same(both: Witnessed, pair: Pair) -> None:
+    """A running answer is asked about anew by a filter; by then the PDP may hold another catalog."""
+    call, direct, stream = pair.permitted(), pair.new(), pair.new()
+    pair.decided(direct, effect="permit", reasons=["owner"], **PROMPT)
+    pair.intent(direct, **TOLD)
+    judged(pair, stream, "subscriptions/listen")
+    several(pair, stream, 2)
+    listed(pair, stream, "subscriptions/listen", 2)
+    for one in (call, direct, stream):
+        filtered(pair, one, 0, **ANOTHER)
+    assert both.alarms() == []
+
+
+def test_what_was_denied_is_not_permitted_by_another_catalog_later(both: Witnessed, pair: Pair) -> None:
+    one = pair.new()
+    pair.decided(one, effect="deny", reasons=["owner"], **PROMPT)
+    filtered(pair, one, 0, **ANOTHER)
+    pair.intent(one, **TOLD)
+    assert [(decision, side) for decision, side, _ in both.alarms()] == [(one, Side.PDP)]

@@ -1,15 +1,17 @@
 """Hold what the PEP says of one decision against what the PDP says of it: where one of them is silent, or they differ.
 
 The PEP asks in this order, all under one decision id: is the tool visible, then may it be called; for a listing, may the
-method be used, then which tools are visible. A prompt, a resource and the like are judged once; a list of them, and a
-stream that goes on, by filters, which permit nothing by themselves. Where the PDP held another catalog it asks all of it once more.
+method be used, then which tools are visible. A prompt, a resource and the like are judged once; what a list of them
+shows by filters, which permit nothing by themselves. Where the PDP held another catalog it asks all of it once more. After
+the intent it asks by filters alone: whether a stream may go on. Then another catalog ends the stream, and nothing is repeated.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Final
 
 from sallyport.audit.witnesses import CALL, MISMATCH, Account, Said, Side
@@ -30,16 +32,15 @@ _DIRECT: Final = frozenset(
         "tasks/cancel",
     }
 )
-# Judged as methods of the server; what they show is filtered.
-_METHODS: Final = frozenset(
-    {
-        "prompts/list",
-        "resources/list",
-        "resources/templates/list",
-        "subscriptions/listen",
-        "logging/setLevel",
-    }
-)
+_LISTEN: Final = "subscriptions/listen"
+# Judged as methods of the server, with the outcome's word for what they show: nothing but what a filter permits.
+_SHOWS: Final = {
+    "prompts/list": "prompts",
+    "resources/list": "resources",
+    "resources/templates/list": "resourceTemplates",
+    _LISTEN: "subscriptions",
+}
+_METHODS: Final = frozenset({*_SHOWS, "logging/setLevel"})
 _BROKEN: Final = "ERROR_CODE_INTERNAL"  # the PDP couldn't judge, or couldn't record; either is a denial
 _NO: Final = frozenset({"denied", "insufficient_scope", "unknown_tool", "unknown_obligation"})  # they quote the PDP
 # Refusals of what the PDP called visible, or would permit. The others may come before: then the record names neither
@@ -49,7 +50,7 @@ _UNFIT: Final = frozenset({*_SEEN, "invalid_params", "header_mismatch", "foreign
 # Refusals at any moment: the answer came too late or not at all, or the PEP itself broke.
 _ANY_TIME: Final = frozenset({"no_decision", "internal", "cancelled", "audit_unavailable"})
 _UNRESOLVED: Final = "unresolved: "
-_TOOLS_SHOWN: Final = re.compile(r"(\d{1,9}) tools shown", re.ASCII)
+_SHOWN: Final = re.compile(r"(\d{1,9}) ([a-zA-Z]{1,32}) shown", re.ASCII)
 _VISIBILITY, _CALL, _FILTER = "visibility", "call", "filter"
 _ANOTHER: Final = "the visibility of another tool was asked for"
 
@@ -83,8 +84,10 @@ def judge(decision_id: str, account: Account) -> Iterator[Finding]:
     elif len(told) > 1:
         yield finding(decision_id, told[-1], Side.PEP, f"{len(told)} records of one decision")
     else:
-        settled = _settled(account.decisions)
-        faults = [*_named(account), *_formed(told[0]), *_said_of(told[0], settled), *_extra(account)]
+        settled = _settled(told[0], account.decisions)
+        counts = _counts(account.outcomes)
+        said = _said_of(told[0], settled, counts)
+        faults = [*_named(account), *_formed(told[0]), *said, *_overshown(told[0], settled, counts)]
         for side, what, missing in faults:
             yield finding(decision_id, told[0], side, what, missing=missing)
         if not faults and told[0].kind == "refusal" and any(map(_permits, settled)):
@@ -93,6 +96,7 @@ def judge(decision_id: str, account: Account) -> Iterator[Finding]:
 
 
 Fault = tuple[Side, str, bool]
+Count = tuple[int, str]  # of what a list has shown
 
 
 def _named(account: Account) -> Iterator[Fault]:
@@ -109,12 +113,12 @@ def _formed(told: Said) -> Iterator[Fault]:
         yield Side.PEP, "it is neither the call of a tool nor any other method that is judged", False
 
 
-def _said_of(told: Said, settled: Sequence[Said]) -> Iterator[Fault]:
+def _said_of(told: Said, settled: Sequence[Said], counts: Sequence[Count]) -> Iterator[Fault]:
     strangers = [one for one in settled if one.who != told.who and (one.who is not None or one.purpose)]
     if strangers:
         yield _differ(f"the PDP judged another caller: {' '.join(strangers[0].who or ())}")
     elif told.kind == "intent":
-        yield from _intent(told, settled)
+        yield from _intent(told, settled, nothing=counts == [(0, "tools")])
     elif told.reason in _NO or (told.revision and told.reason not in _ANY_TIME):
         yield from _denial(told, settled)
     elif told.reason in (_UNFIT if told.tool or told.resources or _of(settled, _VISIBILITY) else _SEEN):
@@ -125,7 +129,8 @@ def _said_of(told: Said, settled: Sequence[Said]) -> Iterator[Fault]:
         yield _differ(f"refused as {told.reason}, which comes before any question, but the PDP was asked")
 
 
-def _intent(told: Said, settled: Sequence[Said]) -> Iterator[Fault]:
+def _intent(told: Said, settled: Sequence[Said], *, nothing: bool) -> Iterator[Fault]:
+    """`nothing`: a listing without tools, of which nothing need be asked."""
     calls, seen = _of(settled, _CALL), _of(settled, _VISIBILITY)
     if not calls:
         yield _absent("no decision permits this intent")
@@ -138,7 +143,7 @@ def _intent(told: Said, settled: Sequence[Said]) -> Iterator[Fault]:
     else:
         yield from _same(told, calls[0], ("revision", "actions", "reasons"))
         yield from _bound(told, calls[0]) if told.is_call or told.method in _DIRECT else ()
-    if told.method not in _DIRECT | _METHODS:
+    if told.method not in _DIRECT | _METHODS and not (nothing and not told.is_call and not seen):
         yield from _visible(told, seen, shown=True)
 
 
@@ -220,18 +225,35 @@ def _same(told: Said, decided: Said, names: Sequence[str]) -> Iterator[Fault]:
             yield _differ(f"the {name} aren't the same" if name.endswith("s") else f"the {name} isn't the same")
 
 
-def _extra(account: Account) -> Iterator[Fault]:
-    """A listing's outcome says how many tools were shown; the PDP says how many may be."""
-    counts = {one.shown for one in account.decisions if one.purpose == _VISIBILITY}
-    for detail in account.outcomes if not account.told[0].is_call else ():
-        found = _TOOLS_SHOWN.fullmatch(detail)
-        if found and counts and int(found[1]) not in counts:
-            yield _differ(f"the PEP showed {found[1]} tools, which isn't what the PDP showed")
+def _counts(outcomes: Iterable[str]) -> list[Count]:
+    found = map(_SHOWN.fullmatch, outcomes)
+    return [(int(one[1]), one[2]) for one in found if one]
 
 
-def _settled(decisions: Sequence[Said]) -> Sequence[Said]:
-    """The attempt that counts: what came before another catalog was named was asked once more."""
-    turned = max((number for number, one in enumerate(decisions) if MISMATCH in one.errors), default=-1)
+def _overshown(told: Said, settled: Sequence[Said], counts: Iterable[Count]) -> Iterator[Fault]:
+    """A list's outcome says how much was shown; the PDP says how much may be."""
+    visible = {one.shown for one in _of(settled, _VISIBILITY)}
+    for count, what in counts:
+        if told.method == _LISTING and what == "tools" and visible and count not in visible:
+            yield _differ(f"the PEP showed {count} tools, which isn't what the PDP showed")
+        permitted = sum(one.shown for one in _before(told, settled))
+        if what == _SHOWS.get(told.method) and count > permitted:
+            yield _absent(f"the PEP showed {count} {what}, and filters permit {permitted}")
+
+
+def _before(told: Said, settled: Sequence[Said]) -> Iterator[Said]:
+    """The filters of what was shown: a stream that is asked about anew is asked first whether it may listen."""
+    return takewhile(lambda one: told.method != _LISTEN or one.actions != (_LISTEN,), _of(settled, _FILTER))
+
+
+def _settled(told: Said, decisions: Sequence[Said]) -> Sequence[Said]:
+    """The attempt that counts: what came before another catalog was named was asked once more.
+
+    A filter that meets another catalog after the intent ends a stream, and is followed by nothing.
+    """
+    last = max((number for number, one in enumerate(decisions) if one.purpose != _FILTER), default=-1)
+    late = last if told.kind == "intent" else len(decisions)
+    turned = max((number for number, one in enumerate(decisions[: late + 1]) if MISMATCH in one.errors), default=-1)
     return decisions[turned + 1 :]
 
 

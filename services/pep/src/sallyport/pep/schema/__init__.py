@@ -136,11 +136,9 @@ def _made(
 def _retried(call: CheckedCall, retry: Retry, opened: Opened) -> CheckedCall | Refusal:
     """The same call with what its second way brings; the state is bound to the arguments of the first.
 
-    Answers to what nobody asked are left out: each `input_required` leaves with a state of ours.
+    The answers are to the upstream's own questions: no policy sees them, and the record has a keyed hash of them.
     """
-    if not retry.state:
-        return call
-    state = opened(call, retry.state)
+    state = opened(call, retry.state) if retry.state else ""
     if state is None:
         return Refusal(Reason.FOREIGN_HANDLE, "a requestState that wasn't given to this caller for this call")
     more: dict[str, Json] = {"inputResponses": dict(retry.responses)} | ({"requestState": state} if state else {})
