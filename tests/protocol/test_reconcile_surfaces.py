@@ -140,10 +140,10 @@ async def test_everything_that_mcp_has_reconciles_one_to_one(kept: Kept) -> None
 
 async def test_p4_each_decision_that_is_taken_from_the_pdp_is_said(kept: Kept) -> None:
     told = lines(kept, "pdp")
-    # The filter of a list or a stream binds nothing that the other side tells: it permits nothing by itself.
+    # A filter that permits nothing binds nothing that a list or a stream showed.
     lists = {one["decision_id"] for one in lines(kept, "pep") if one["kind"] == "intent" and "tool" not in one}
     for gone in told:
-        filtered = gone.get("purpose") == "filter" and gone["decision_id"] in lists
+        filtered = gone.get("purpose") == "filter" and gone["decision_id"] in lists and not gone["shown"]
         if gone["kind"] in SIGNED or gone["kind"] == "policy" or filtered:
             continue
         rewrite(kept, "pdp", [one for one in told if one is not gone])
@@ -175,3 +175,20 @@ async def test_a_direct_method_that_was_denied_and_ran_all_the_same_is_said(kept
     rewrite(kept, "pdp", told)
     (alarm,) = kept.reconciled().alarms
     assert alarm.what == "the PDP denied what the PEP let happen"
+
+
+async def test_p4_a_gate_that_ignores_what_its_filters_said_is_seen(kept: Kept) -> None:
+    told = lines(kept, "pep")
+    method = {one["decision_id"]: one["method"] for one in told if one["kind"] == "intent" and "tool" not in one}
+    seen: set[str] = set()
+    for outcome in [one for one in told if one["kind"] == "outcome" and one.get("detail", "").endswith(" shown")]:
+        count, _, what = outcome["detail"].partition(" ")
+        if what == "levels shown":
+            continue
+        honest, outcome["detail"] = outcome["detail"], f"{int(count) + 1} {what}"
+        rewrite(kept, "pep", told)
+        assert [one.decision_id for one in kept.reconciled().alarms] == [outcome["decision_id"]], honest
+        outcome["detail"] = honest
+        seen.add(method[outcome["decision_id"]])
+    lists = {"prompts/list", "resources/list", "resources/templates/list"}
+    assert seen == {"tools/list", *lists, "subscriptions/listen"}

@@ -91,8 +91,8 @@ def prepared(url: str) -> Callable[[Path], None]:
 
     def prepare(directory: Path) -> None:
         (directory / "policies/surfaces.cedar").write_text(POLICY)
-        _merge(directory / "policies/catalog.yaml", entries(url))
-        _merge(directory / "policies/roles.yaml", {"roles": {ROLE: {"permissions": [*PERMISSIONS]}}})
+        merge(directory / "policies/catalog.yaml", entries(url))
+        merge(directory / "policies/roles.yaml", {"roles": {ROLE: {"permissions": [*PERMISSIONS]}}})
         pep = yaml.safe_load((directory / "pep.yaml").read_text())
         pep["issuers"][0]["roles"]["map"][ROLE] = ROLE
         pep["egress"] = [url.removeprefix("http://").partition("/")[0]]
@@ -101,7 +101,7 @@ def prepared(url: str) -> Callable[[Path], None]:
     return prepare
 
 
-def _merge(file: Path, more: dict[str, Any]) -> None:
+def merge(file: Path, more: dict[str, Any]) -> None:
     document = yaml.safe_load(file.read_text())
     for key, value in more.items():
         old = document.get(key)

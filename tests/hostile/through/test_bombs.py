@@ -123,8 +123,9 @@ async def canary() -> AsyncIterator[Canary]:
     made = Canary()
     async with fake_server(made.serve) as port:
         for status in ("301 X", "302 X", "303 X", "307 X", "308 X"):
-            moved = http(bytes(CAP * 4), status=status, location=f"http://127.0.0.1:{port}/mcp")
-            BOMBS[f"redirect.{status[:3]}"] = saying(moved)
+            for where in (f"http://127.0.0.1:{port}/mcp", "/elsewhere"):
+                moved = http(bytes(CAP * 4), status=status, location=where)
+                BOMBS[f"redirect.{status[:3]}.{'elsewhere' in where}"] = saying(moved)
         yield made
 
 
@@ -186,6 +187,7 @@ async def test_n25_every_bomb_is_cut_and_the_gate_stays_small(gate: Front, hosti
     assert most - before < GROWTH
     assert canary.connections == 0
     assert {call.params["name"] for call in hostile.calls()} == BOMBS.keys()
+    assert {seen.target for seen in hostile.seen} == {"/mcp"}
     await until(lambda: len(outcomes(gate)) == len(BOMBS) * 3)
     assert {*outcomes(gate)} == {"failed"}
 

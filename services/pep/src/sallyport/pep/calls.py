@@ -231,11 +231,8 @@ class Calls:
             return shown
         given, result = self._hands.given, dict(shown.result)
         state, task = result.get("requestState"), result.get("taskId")
-        if shown.type == "input_required":
-            own = (
-                state if isinstance(state, str) else ""
-            )  # one that needs none gets one: its answers must come back to it
-            result["requestState"] = given.state(asked.caller, way.upstream, _first(call), own)
+        if shown.type == "input_required" and isinstance(state, str):
+            result["requestState"] = given.state(asked.caller, way.upstream, _first(call), state)
         if isinstance(task, str):
             result["taskId"] = given.task(asked.caller, Task(way.upstream, call.name, task, obligations))
         return replace(shown, result=result)
