@@ -35,7 +35,7 @@ demo: setup ## one call permitted, one denied, one audit chain verified
 
 ##@ Check
 test: setup proto-check ## all tests that need nothing but Python
-	$(BIN)/python -m pytest -q -n $(WORKERS) tests $(PROGRAMS:%=--ignore=%)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile tests $(PROGRAMS:%=--ignore=%)
 
 test-conformance: setup ## the MCP suite, real clients and servers through the gate; needs npm and Go
 	$(BIN)/python -m pytest -q -p no:randomly -m "real or not real" -n $(WORKERS) --dist loadfile -o timeout=900 $(INTEROP)

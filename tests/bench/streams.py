@@ -39,7 +39,8 @@ def roomy(directory: Path) -> None:
     """As many connections as streams are wanted, and some for the calls beside them."""
     path = directory / "pep.yaml"
     chosen: dict[str, Any] = yaml.safe_load(path.read_text())
-    chosen.setdefault("limits", {})["connections"] = min(65_536, STREAMS + 256)
+    places = {"connections": min(65_536, STREAMS + 256), "streams": STREAMS, "streams_per_caller": STREAMS}
+    chosen["limits"] = {**chosen.get("limits", {}), **places}
     path.write_text(yaml.safe_dump(chosen))
 
 

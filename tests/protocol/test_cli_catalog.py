@@ -184,10 +184,36 @@ def test_a_name_that_is_taken_needs_a_prefix(directory: Path, server: Changing) 
     for name in ("read_file", "Write_File"):
         refused = here("catalog", "approve", directory, "crm", name, "--despite-findings", name)
         assert refused.returncode == 3
+        assert "pull again with a prefix" in refused.stderr
+        assert "--despite-findings" not in refused.stderr
     _ok(_pull(directory, server, "--prefix", "crm_"))
     _ok(here("catalog", "approve", directory, "crm", "--all"))
     assert _tools(directory)["crm_read_file"]["provider"] == {"upstream": "crm", "tool": "read_file"}
     assert _tools(directory)["read_file"]["provider"] == {"hosted": "read_file"}
+
+
+def test_a_later_pull_keeps_the_prefix_and_so_the_edits(directory: Path, server: Changing) -> None:
+    _ok(_pull(directory, server, "--prefix", "x_", "--keep-open"))
+    path = directory / "pending" / "crm.yaml"
+    path.write_text(path.read_text().replace("Finds things.", "Finds."))
+    again = _ok(_pull(directory, server))
+    assert "names begin with x_" in again.stderr
+    assert "name: x_crm_search" in _pending(directory)
+    assert "Finds." in _pending(directory)
+    assert "additionalProperties" not in _pending(directory)
+    _ok(_pull(directory, server, "--prefix", "", "--closed"))
+    assert "x_crm_search" not in _pending(directory)
+    assert "additionalProperties" in _pending(directory)
+
+
+def test_a_name_for_what_has_one_is_refused_and_not_ignored(directory: Path, server: Changing) -> None:
+    _ok(_pull(directory, server))
+    _ok(here("catalog", "approve", directory, "crm", "--all"))
+    for words in ([server.url], ["crm"], []):
+        refused = here("catalog", "pull", directory, *words, "--name", "erp")
+        assert (refused.returncode, "is called crm" in refused.stderr) == (2, True)
+    assert here("catalog", "pull", directory, "--name", "crm").returncode == 2
+    _ok(here("catalog", "pull", directory, server.url, "--name", "crm"))
 
 
 def test_a_schema_that_the_gate_cant_hold_to_is_approved_only_once_it_was_written(
@@ -211,6 +237,12 @@ def test_prompts_and_resources_are_approved_by_their_own_words(directory: Path, 
     server.resources = [{"uri": "doc://a", "name": "a"}]
     server.templates = [{"uriTemplate": "doc://x/{id}", "name": "t"}]
     _ok(_pull(directory, server))
+    for name, option in (("greet", "--prompts"), ("doc://a", "--resources")):
+        refused = here("catalog", "approve", directory, "crm", name)
+        assert (refused.returncode, f"say {option}" in refused.stderr) == (2, True)
+    everything = _ok(here("catalog", "approve", directory, "crm", "--all"))
+    assert "1 of the prompts wait, too: --prompts" in everything.stderr
+    assert "2 of the resources wait, too: --resources" in everything.stderr
     _ok(here("catalog", "approve", directory, "crm", "greet", "--prompts"))
     _ok(here("catalog", "approve", directory, "crm", "doc://x/{id}", "--resources"))
     found = yaml.safe_load((directory / "catalog.yaml").read_text())
@@ -287,6 +319,7 @@ def test_a_policy_directory_by_itself_keeps_its_reviews_where_no_service_reads(
         (["pull", "{d}", "http://127.0.0.1:1/mcp", "--name", "../x"], 2, "--name"),
         (["pull", "{d}", "http://127.0.0.1:1/mcp", "--name", "crm", "--prefix", "a b"], 2, "can't begin a name"),
         (["pull", "{d}", "nobody"], 2, "no upstream"),
+        (["pull", "{d}", "--name", "../x"], 2, "no upstream's name"),
         (["pull"], 2, ""),
         (["pull", "{d}/files"], 2, "catalog.yaml"),
         (["diff", "{d}", "nobody"], 2, "no upstream"),

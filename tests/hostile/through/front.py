@@ -234,6 +234,7 @@ def prepared(directory: Path, upstreams: Mapping[str, Entry], catalog: Mapping[s
     merge(directory / "policies/roles.yaml", {"roles": {ROLE: {"permissions": [*_PERMISSIONS]}}})
     pep = yaml.safe_load((directory / "pep.yaml").read_text())
     pep["issuers"][0]["roles"]["map"][ROLE] = ROLE
+    pep["pdp"]["deadline_ms"] = 5000  # a crowd of callers on a busy machine is no outage
     pep["egress"] = sorted({urlsplit(entry["url"]).netloc for entry in upstreams.values()})
     (directory / "pep.yaml").write_text(yaml.safe_dump(pep))
 

@@ -25,7 +25,7 @@ CALLERS: Final = (
     *({"user": user, "agent": "coding-bot", "org": "globex"} for user in ("alice", "carol")),
 )
 TOOLS: Final = ("late", "old_late", "stateless_late", "sdk_echo")
-ROUNDS: Final = 8
+ROUNDS: Final = 4
 
 
 async def late(seen: Seen, _reader: Any, writer: Any) -> None:

@@ -136,7 +136,7 @@ async def test_n28_an_expired_token_ends_every_stream(gate: Front) -> None:
     began = int(time.time())
     streams = opened(gate, user="expiring", ttl=TTL)
     await flowing(streams)
-    await over(gate, streams, began + TTL + 1, 0.5)
+    await over(gate, streams, began + TTL + 1, 1.0)
 
 
 class Pausing:

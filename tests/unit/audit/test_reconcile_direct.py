@@ -19,10 +19,10 @@ PROMPT: Final[dict[str, Any]] = {"actions": ["prompts/get"], "resources": ["Prom
 TOLD: Final[dict[str, Any]] = {"method": "prompts/get", "tool": "", "resources": ["Prompt::greet"]}
 ANOTHER: Final[dict[str, Any]] = {"errors": ["ERROR_CODE_CATALOG_MISMATCH"], "reasons": []}
 SHOWN: Final = {
-    "prompts/list": "prompts",
-    "resources/list": "resources",
-    "resources/templates/list": "resourceTemplates",
-    "subscriptions/listen": "subscriptions",
+    "prompts/list": "prompts shown",
+    "resources/list": "resources shown",
+    "resources/templates/list": "resourceTemplates shown",
+    "subscriptions/listen": "resources followed; the client went",
 }
 
 
@@ -64,7 +64,7 @@ def several(pair: Pair, one: str, shown: int, hidden: int = 0) -> None:
 
 def listed(pair: Pair, one: str, method: str, count: int) -> None:
     pair.intent(one, outcome=False, method=method, tool="", resources=[])
-    said = {"decision_id": one, "outcome": "done", "detail": f"{count} {SHOWN.get(method, 'tools')} shown"}
+    said = {"decision_id": one, "outcome": "done", "detail": f"{count} {SHOWN.get(method, 'tools shown')}"}
     pair.pep.append("outcome", said).result(10)
 
 

@@ -105,6 +105,21 @@ def test_every_problem_is_told_with_file_and_line(policies: Path) -> None:
     assert "Traceback" not in run.stderr
 
 
+@pytest.mark.parametrize(
+    ("obligation", "known"), [("mask:mail", False), ("mask:email; notify:x", False), ("mask:email; max_rows:5", True)]
+)
+def test_an_obligation_that_the_gate_would_refuse_is_warned_of_where_it_stands(
+    policies: Path, obligation: str, known: bool
+) -> None:
+    text = f'@id("mine")\n@obligation("{obligation}")\npermit (principal, action == Action::"read_file", resource)\n'
+    (policies / "mine.cedar").write_text(text + "when { resource.org == principal.org };\n")
+    run = here("policy", "check", policies)
+    assert run.returncode == 0
+    assert ("mine.cedar:2:1: unknown-obligation: policy mine: " in run.stderr) is not known
+    assert (repr(obligation) in run.stderr) is not known
+    assert here("policy", "check", "--strict", policies).returncode == int(not known)
+
+
 def test_an_empty_or_missing_directory_is_refused(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "missing"):
         run = here("policy", "check", place)

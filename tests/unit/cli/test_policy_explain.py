@@ -194,6 +194,32 @@ def test_a_record_without_a_resource_asks_for_one(home: Home) -> None:
     assert "Denied: forbidden by role:gate:read_file." in again.stdout
 
 
+@pytest.mark.parametrize("revision", [None, REVISION])
+@pytest.mark.parametrize(
+    ("reason", "tool", "detail", "told"),
+    [
+        ("unknown_tool", "get-env", "denied by the PDP", ["catalog pull", "catalog approve", "get-env"]),
+        ("unknown_tool", "read_file", "denied by the PDP", ["has it today"]),
+        ("quarantined", "crm_search", "changed since it was approved", ["catalog diff", "catalog approve"]),
+        ("not_served", "crm_search", "it isn't served here", ["egress in pep.yaml lacks", "mend what"]),
+        ("invalid_arguments", "read_file", "path is missing", ["audit show"]),
+        ("malformed", None, "no JSON", ["audit show"]),
+    ],
+)
+def test_a_refusal_that_no_policy_decided_is_told_as_it_is_recorded(
+    home: Home, reason: str, tool: str | None, detail: str, told: list[str], revision: str | None
+) -> None:
+    with home.writing() as writer:
+        writer.append("policy", {"not_served": ["catalog.yaml:3:1: other: x", "egress in pep.yaml lacks 'other: y'"]})
+        writer.append("policy", {"not_served": ["catalog.yaml:6:1: crm_search: egress in pep.yaml lacks 'a:1'"]})
+    record(home, reason=reason, tool=tool, detail=detail, resources=None, revision=revision)
+    run = here("policy", "explain", DECISION, "--dir", home.root)
+    assert (run.returncode, run.stderr) == (0, "")
+    for word in (reason, detail, *told):
+        assert word in run.stdout
+    assert "other" not in run.stdout
+
+
 def test_the_pdps_own_record_serves_where_the_pep_has_none(home: Home) -> None:
     record(
         home,

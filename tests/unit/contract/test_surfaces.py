@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sallyport.contract.catalog import Catalog
-from sallyport.contract.surfaces import Resource, canonical
+from sallyport.contract.surfaces import Resource, Upstream, canonical
 
 VARIABLE = re.compile(r"\{[A-Za-z0-9_]{1,64}\}")
 PIECES = st.lists(st.sampled_from(["{a}", "{b}", "-", "/", "a", "-a"]), max_size=6).map("".join)
@@ -49,6 +49,13 @@ def test_a_template_with_many_variables_takes_no_time_that_grows_with_their_numb
 )
 def test_what_another_reader_could_take_for_another_place_is_under_no_prefix(uri: str) -> None:
     assert not Resource(prefix="x://", upstream="u").matches(uri)
+
+
+@pytest.mark.parametrize("name", ["Authorization", "", "x y", "authorization\n"])
+def test_a_credential_stands_in_a_header_written_in_lower_case(name: str) -> None:
+    assert Upstream(url="https://crm.test/mcp", credential="authorization").credential == "authorization"
+    with pytest.raises(ValidationError, match="in lower case, such as `authorization`"):
+        Upstream(url="https://crm.test/mcp", credential=name)
 
 
 def test_a_prefix_ends_where_a_segment_does() -> None:

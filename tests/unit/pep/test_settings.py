@@ -86,6 +86,11 @@ def test_paths_count_from_the_folder_of_the_file(tmp_path: Path) -> None:
     assert database_of(load(tmp_path, put("database.url", "sqlite:////srv/x.db"))) == "sqlite:////srv/x.db"
 
 
+def test_n26_streams_leave_half_of_the_connections_to_calls_unless_told_otherwise(tmp_path: Path) -> None:
+    assert load(tmp_path, put("limits", {"connections": 100})).limits.stream_places == 50
+    assert load(tmp_path, put("limits", {"connections": 100, "streams": 99})).limits.stream_places == 99
+
+
 def test_defaults_are_the_safe_ones(tmp_path: Path) -> None:
     found = load(tmp_path, put("tls.client_certificate", ...))
     assert found.tls.client_certificate == "none"
@@ -285,6 +290,8 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("limits", {"receive_seconds": -1}, "receive_seconds"),
     ("limits", {"json_depth": 100000}, "json_depth"),
     ("limits", {"connections": True}, "connections"),
+    ("limits", {"connections": 16, "streams": 16}, "leaves none for calls"),
+    ("limits", {"streams_per_caller": 0}, "streams_per_caller"),
     ("telemetry", {"otlp_endpoint": "file:///x"}, "otlp"),
     ("telemetry", {"otlp_endpoint": "https://me:hunter2@otel.test"}, "otlp"),
     ("telemetry", {"otlp_endpoint": "https://otel.test"}, "no port"),

@@ -7,14 +7,14 @@ from functools import cached_property
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from sallyport.contract.parts import Description, Limits, Name, Orgs, Part, Sha256, Title
 
 MAX_URI: Final = 2048
 _SEPARATOR: Final = re.compile(r"[/?#]")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "[::1]", "localhost"})
-_HEADER: Final = r"^[a-z0-9-]{1,64}$"
+_HEADER: Final = re.compile(r"[a-z0-9-]{1,64}")
 _VARIABLE: Final = re.compile(r"\{[A-Za-z0-9_]{1,64}\}")
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]*")  # RFC 3986 §3; no blank, no control, no raw Unicode
 
@@ -27,6 +27,12 @@ def _upstream_url(url: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", url):
         raise ValueError("must have a host, and neither user, query nor fragment")
     return url
+
+
+def _header_name(name: str) -> str:
+    if not _HEADER.fullmatch(name):
+        raise ValueError("is no header's name as it is written here: in lower case, such as `authorization`")
+    return name
 
 
 Url = Annotated[str, Field(max_length=MAX_URI), AfterValidator(_upstream_url)]
@@ -48,9 +54,7 @@ class Upstream(Part):
 
     url: Url
     era: Literal["auto", "2026-07-28", "2025-11-25"] = "auto"
-    credential: Annotated[str, StringConstraints(pattern=_HEADER)] | None = (
-        None  # the header that its file's value is for
-    )
+    credential: Annotated[str, AfterValidator(_header_name)] | None = None  # the header that its file's value is for
     client_certificate: bool = False
     assertion: bool = False  # tell it, signed, for whom the gate calls
     audience: Annotated[str, Field(min_length=1, max_length=MAX_URI)] | None = (

@@ -60,20 +60,28 @@ def test_an_entry_has_the_pin_a_tight_schema_and_no_effect() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hints", "suggested"),
+    ("hints", "suggested", "hinted"),
     [
-        ({}, {"effect": "destructive"}),
-        (None, {"effect": "destructive"}),
-        ({"readOnlyHint": True}, {"effect": "read_only"}),
-        ({"readOnlyHint": "true"}, {"effect": "destructive"}),
-        ({"destructiveHint": False}, {"effect": "write"}),
-        ({"readOnlyHint": False, "destructiveHint": True}, {"effect": "destructive"}),
-        ({"readOnlyHint": True, "openWorldHint": False}, {"effect": "read_only", "open_world": False}),
+        ({}, {"effect": "destructive"}, set()),
+        (None, {"effect": "destructive"}, set()),
+        ({"readOnlyHint": True}, {"effect": "read_only"}, {"effect"}),
+        ({"readOnlyHint": "true"}, {"effect": "destructive"}, set()),
+        ({"destructiveHint": False}, {"effect": "write"}, {"effect"}),
+        ({"readOnlyHint": False, "destructiveHint": True}, {"effect": "destructive"}, {"effect"}),
+        ({"openWorldHint": False}, {"effect": "destructive", "open_world": False}, {"open_world"}),
+        (
+            {"readOnlyHint": True, "openWorldHint": False},
+            {"effect": "read_only", "open_world": False},
+            {"effect", "open_world"},
+        ),
     ],
 )
-def test_hints_only_suggest_and_a_missing_one_suggests_the_worst(hints: Any, suggested: dict[str, Any]) -> None:
+def test_hints_only_suggest_and_a_missing_one_suggests_the_worst(
+    hints: Any, suggested: dict[str, Any], hinted: set[str]
+) -> None:
     found = _one(tool("search", annotations=hints))
     assert found.suggested == suggested
+    assert found.hinted == hinted
     assert not {"effect", "open_world"} & found.entry.keys()
 
 

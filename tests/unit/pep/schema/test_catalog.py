@@ -163,6 +163,7 @@ def test_an_upstream_is_not_served_beyond_the_destinations_that_the_gate_may_rea
     else:
         (message,) = refusals(data, reach)
         assert lacks in message
+        assert ("restart the gate" in message) is ("egress" in message)
 
 
 def test_a_hosted_tool_that_is_not_set_up_is_told_with_the_setting_that_brings_it() -> None:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import pytest
 
+from sallyport.contract.catalog import Catalog
+from sallyport.pep.asked import Asked
+from sallyport.pep.catalog import LoadedCatalog
+from sallyport.pep.decision import Denied
+from sallyport.pep.lists import Lists
 from sallyport.pep.model import Answer, Json
+from sallyport.pep.refusal import Reason, Refusal
+from sallyport.pep.seats import Seats
 from tests.support.gate import body
 from tests.support.surfaces import Surfaces
 from tests.support.upstream_leg import BOUND, Got, chunk, event, stream_head, until
@@ -29,7 +38,9 @@ class Listener:
         self.frames: list[tuple[str, dict[str, Json]]] = []
         self.reads = asyncio.Event()
         self.reads.set()
-        request = made.request("subscriptions/listen", {"notifications": notifications}, server, **who)
+        request = who.pop("request", None) or made.request(
+            "subscriptions/listen", {"notifications": notifications}, server, **who
+        )
         self.task = asyncio.create_task(made.gate.handle(request, self.emit))
 
     async def emit(self, method: str, params: Mapping[str, Json]) -> None:
@@ -134,6 +145,29 @@ async def test_n28_the_stream_ends_when_the_token_does(made: Surfaces) -> None:
         assert client.methods == [_ACK]
 
 
+@pytest.fixture(autouse=True)
+def honest(made: Surfaces) -> Iterator[None]:
+    """The upstream acknowledges what it is asked to tell of."""
+    before = made.opponent.say
+
+    async def say(got: Got, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if got.method != "subscriptions/listen":
+            await before(got, reader, writer)
+            return
+        writer.write(stream_head() + told(got, _ACK, notifications=got.message["params"]["notifications"]))
+        await writer.drain()
+        await reader.read()
+
+    made.opponent.say = say
+    yield
+    made.opponent.say = before
+
+
+def told(got: Got, method: str, **params: Any) -> bytes:
+    """One frame of an upstream's stream."""
+    return chunk(event({"jsonrpc": "2.0", "method": method, "params": {**params, "_meta": {ID: got.id}}}))
+
+
 @pytest.fixture
 def another(made: Surfaces, monkeypatch: pytest.MonkeyPatch) -> Another:
     return Another(made, monkeypatch)
@@ -147,21 +181,40 @@ class Another:
         self._monkeypatch, self._lists = monkeypatch, type(rooms.lists)
         self._changes, self.revision = made.gate.behind.changes, ""
         self._truly, self._serves = rooms.in_force.revision, False
-        gate = made.gate.with_rooms(listening=replace(rooms.listening, revision=self._now))
+        self._known: LoadedCatalog | None = None
+        gate = made.gate.with_rooms(listening=replace(rooms.listening, revision=self._now, known=self._serving))
         self.made = replace(made, gate=gate)
+
+    def _serving(self) -> LoadedCatalog | None:
+        return self._known or self.made.gate.rooms.in_force.known()
 
     def _now(self) -> str:
         return self.revision if self._serves else self._truly()
 
     def serves(self, revision: str = "d" * 64, *, permits: bool = True, told: bool = True) -> None:
-        async def nothing(*_: Any) -> frozenset[Any]:
-            return frozenset()
+        async def nothing(*_: Any) -> Mapping[Any, Any]:
+            return {}
 
         if not permits:
-            self._monkeypatch.setattr(self._lists, "may", nothing)
+            self._monkeypatch.setattr(self._lists, "judged", nothing)
         self._serves, self.revision = True, revision
         if told:
             self._changes.policies_changed()
+
+    def turns(self, changed: Callable[[Catalog], dict[str, Any]]) -> None:
+        """Another catalog serves, and all of it is permitted."""
+
+        async def all_of(_: Any, __: str, refs: Any, ___: Any) -> Mapping[Any, Any]:
+            return dict.fromkeys(refs, ())
+
+        before = self.made.gate.rooms.in_force.known()
+        assert before is not None
+        catalog = Catalog.model_construct(**{**vars(before.catalog), **changed(before.catalog)})
+        another = replace(before, digest="e" * 64, catalog=catalog)
+        another = replace(another, sets=dict.fromkeys(before.sets, another))
+        self._known = another
+        self._monkeypatch.setattr(self._lists, "judged", all_of)
+        self.serves()
 
 
 async def settled(made: Surfaces) -> None:
@@ -202,7 +255,176 @@ async def test_n5_without_a_policy_set_no_stream_goes_on(another: Another) -> No
     async with listening(another.made, ALL) as client:
         await client.heard(1)
         another.serves("")
-        assert body(await client.ended())["error"]["message"] == "denied by policy"
+        another.made.gate.behind.changes.tell("tools")
+        answer = body(await client.ended())
+        assert answer["error"]["message"] == "authorization unavailable", "no policy has said no"
+        assert client.methods == [_ACK]
+        assert await outcome(another.made, answer) == (
+            "failed",
+            "0 resources followed; no word of the PDP whether it still stands",
+        )
+
+
+async def test_a_pdp_that_is_away_for_a_moment_ends_no_stream(another: Another) -> None:
+    await settled(another.made)
+    async with listening(another.made, ALL) as client:
+        await client.heard(1)
+        another.serves("")
+        another.made.gate.behind.changes.tell("tools")
+        await asyncio.sleep(0)
+        another.serves()
+        await client.heard(4)
+        assert not client.task.done()
+
+
+async def test_no_answer_in_time_is_asked_for_again(another: Another, monkeypatch: pytest.MonkeyPatch) -> None:
+    await settled(another.made)
+    asked: list[str] = []
+    truly = Lists.judged
+
+    async def late(self: Lists, action: str, *rest: Any) -> Any:
+        asked.append(action)
+        if len(asked) < 3:
+            return Denied(Refusal(Reason.NO_DECISION, "late"))
+        return await truly(self, action, *rest)
+
+    async with listening(another.made, ALL) as client:
+        await client.heard(1)
+        monkeypatch.setattr(Lists, "judged", late)
+        another.serves()
+        await client.heard(4)
+        assert asked == ["subscriptions/listen"] * 3 + ["resources/subscribe"]
+
+
+async def test_n26_another_policy_set_costs_one_question_for_all_streams_of_a_token(
+    another: Another, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They come one by one within a second, so that calls, which use the same line to the PDP, go in between."""
+    await settled(another.made)
+    asked: list[str] = []
+    at: list[float] = []
+    truly = Lists.judged
+
+    async def counted(self: Lists, action: str, refs: Any, by: Asked) -> Any:
+        asked.append(by.caller.user)
+        return await truly(self, action, refs, by)
+
+    async with AsyncExitStack() as stack:
+        users = ["alice", "bob", "carol"]
+        shared = [another.made.request("subscriptions/listen", {"notifications": ALL}, user=user) for user in users]
+        clients = [
+            await stack.enter_async_context(listening(another.made, ALL, request=request))
+            for request in shared
+            for _ in range(8)
+        ]
+        for client in clients:
+            await client.heard(1)
+        monkeypatch.setattr(Lists, "judged", counted)
+        since = time.monotonic()
+        another.serves()
+        for client in clients:
+            await client.heard(4)
+            at.append(time.monotonic() - since)
+        assert Counter(asked) == dict.fromkeys(users, 2)
+        assert max(at) < 2.0
+
+
+async def test_what_a_catalog_no_longer_has_is_followed_no_longer(another: Another) -> None:
+    await settled(another.made)
+    async with listening(another.made, {"resourceSubscriptions": ["test://plain"]}, server="small") as client:
+        await client.heard(1)
+        another.turns(lambda catalog: {"resources": [e for e in catalog.resources if e.uri != "test://plain"]})
+        answer = body(await client.ended())
+        assert answer["error"]["message"] == "denied by policy"
+        assert await outcome(another.made, answer) == (
+            "cancelled",
+            "1 resources followed; revoked: the catalog no longer has it",
+        )
+
+
+async def test_a_resource_that_moves_to_another_upstream_is_followed_there(another: Another) -> None:
+    await settled(another.made)
+    async with listening(another.made, {"resourceSubscriptions": ["test://plain"]}) as client:
+        await client.heard(1)
+        (before,) = [got for got in another.made.got if got.method == "subscriptions/listen"]
+        known = another.made.gate.rooms.in_force.known()
+        assert known is not None
+        port = urlsplit(known.catalog.upstreams["one"].url).port
+        moved = known.catalog.upstreams["one"].model_copy(update={"url": f"http://127.0.0.1:{port}/moved"})
+        another.turns(lambda catalog: {"upstreams": {**catalog.upstreams, "one": moved}})
+        await until(lambda: [got.target for got in another.made.got if got.target != before.target] == ["/moved"])
+        await client.heard(2)
+        assert client.frames[1] == ("notifications/resources/updated", {"uri": "test://plain", "_meta": {ID: 1}})
+
+
+async def test_only_what_its_upstream_will_tell_of_is_acknowledged(made: Surfaces) -> None:
+    async def partly(got: Got, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        granted = {"resourceSubscriptions": ["test://folder/a"]}
+        writer.write(stream_head() + told(got, _ACK, notifications=granted))
+        await writer.drain()
+        await reader.read()
+
+    made.opponent.say = partly
+    async with listening(made, {"resourceSubscriptions": ["test://plain", "test://folder/a"]}) as client:
+        await client.heard(1)
+        assert client.frames[0][1]["notifications"] == {"resourceSubscriptions": ["test://folder/a"]}
+
+
+async def test_an_upstream_that_opens_no_stream_delays_nobody_for_long_and_is_not_acknowledged(made: Surfaces) -> None:
+    async def silent(got: Got, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    made.opponent.say = silent
+    since = time.monotonic()
+    async with listening(made, {"toolsListChanged": True, "resourceSubscriptions": ["test://plain"]}) as client:
+        await client.heard(1)
+        assert client.frames[0][1]["notifications"] == {"toolsListChanged": True}
+        assert time.monotonic() - since < 4
+
+
+async def test_n26_one_caller_has_only_so_many_streams_whatever_tokens_they_have(made: Surfaces) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(16):
+            client = await stack.enter_async_context(listening(made, ALL))
+            await client.heard(1)
+        told = await made.ask("subscriptions/listen", {"notifications": ALL})
+        assert told.answer.status == 503
+        assert told.error["message"].startswith("too many connections: 16 streams are open")
+        assert told.reason() == "overloaded"
+        async with listening(made, ALL, user="bob") as other:
+            await other.heard(1)
+    async with listening(made, ALL) as client:
+        await client.heard(1)
+
+
+async def test_n26_all_streams_together_leave_room_for_calls(made: Surfaces) -> None:
+    few = replace(made, gate=made.gate.with_rooms(listening=replace(made.gate.rooms.listening, seats=Seats(2, 16))))
+    async with listening(few, ALL, user="bob") as one, listening(few, ALL, user="carol") as two:
+        await one.heard(1)
+        await two.heard(1)
+        assert (await few.ask("subscriptions/listen", {"notifications": ALL}, user="alice")).answer.status == 503
+
+
+async def test_a_streams_outcome_is_written_when_it_ends(made: Surfaces) -> None:
+    async with listening(made, ALL) as client:
+        await client.heard(1)
+        decision = [record for record in made.gate.records() if record["kind"] == "intent"][-1]["decision_id"]
+        assert [record["kind"] for record in of(made, decision)] == ["intent"]
+    await until(lambda: len(of(made, decision)) > 1)
+    _, ended = of(made, decision)
+    assert (ended["outcome"], ended["detail"]) == ("cancelled", "0 resources followed; the client went")
+
+
+def of(made: Surfaces, decision: str) -> list[dict[str, Any]]:
+    return [record for record in made.gate.records() if record.get("decision_id") == decision]
+
+
+async def outcome(made: Surfaces, refused: dict[str, Any]) -> tuple[str, str]:
+    """What the record says of a stream's end; it is written soon after."""
+    decision = refused["error"]["data"]["decision_id"]
+    await until(lambda: len(of(made, decision)) > 1)
+    _, found = of(made, decision)
+    return found["outcome"], found["detail"]
 
 
 async def test_who_goes_is_forgotten(made: Surfaces) -> None:

@@ -142,6 +142,25 @@ async def test_n28_a_policy_that_no_longer_permits_it_ends_the_stream_before_its
     assert [one["kind"] for one in outcome] == ["intent", "outcome"]
 
 
+async def test_n28_a_stream_that_has_fallen_silent_ends_when_its_policy_does(
+    made: Surfaces, speaking: Speaking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serves = [made.gate.hands.revision()]
+    gate = made.gate.with_hands(revision=lambda: serves[-1])
+    client = Client(replace(made, gate=gate), token="t")
+    await until(lambda: len(client.frames) == 1)
+
+    async def nothing(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(type(gate.hands.decider), "each", nothing)
+    serves.append("d" * 64)
+    error = (await client.answer())["error"]  # the upstream says nothing more
+    assert (error["message"], error["data"]["effect"]) == ("denied by policy", "unknown")
+    assert len(client.frames) == 1
+    await asyncio.wait_for(speaking.gone.wait(), 1)
+
+
 async def test_a_stream_that_still_stands_outlives_another_policy_set(made: Surfaces, speaking: Speaking) -> None:
     serves = [made.gate.hands.revision()]
     client = Client(replace(made, gate=made.gate.with_hands(revision=lambda: serves[-1])), token="t")

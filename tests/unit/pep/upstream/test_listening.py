@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -169,11 +170,11 @@ async def test_streams_take_no_place_of_calls_and_are_bounded_themselves() -> No
         await reader.read()
 
     async with against(hold, connections=2) as (before, _):
-        streams = [listening(before) for _ in range(2)]
+        streams = [listening(before, identity=who(name)) for name in ("alice", "bob")]
         for stream in streams:
             await anext(stream)
         with pytest.raises(UpstreamUnavailable):
-            await anext(listening(before))
+            await anext(listening(before, identity=who("carol")))
         await before.ask()
         for stream in streams:
             await stream.aclose()
@@ -245,3 +246,38 @@ async def test_a_legacy_server_without_a_stream_is_told_of() -> None:
     async with fake_server(opponent) as port, gate(port) as before:
         with pytest.raises(UpstreamBroke):
             await all_of(before)
+
+
+async def hold(got: Got, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A stream that stays open."""
+    await script()(got, reader, writer)
+    await reader.read()
+
+
+async def held(before: Gate, identity: Identity | None, stack: AsyncExitStack) -> None:
+    """One stream, open until the stack is left."""
+    asked = replace(forward("subscriptions/listen", WANTED, timeout_ms=2000), identity=identity)
+    frames = before.upstreams.listen(before.name, before.upstream, asked, begun=lambda: None)
+    await stack.enter_async_context(aclosing(frames))
+    await anext(frames)
+
+
+async def test_n26_one_caller_takes_a_quarter_of_the_streams_and_the_gate_has_its_own() -> None:
+    async with against(hold, connections=8) as (before, _), AsyncExitStack() as stack:
+        for _ in range(2):
+            await held(before, who("alice"), stack)
+        with pytest.raises(UpstreamUnavailable):
+            await held(before, who("alice"), stack)
+        for name in ("bob", "carol", "dave"):
+            for _ in range(2):
+                await held(before, who(name), stack)
+        with pytest.raises(UpstreamUnavailable):
+            await held(before, who("erin"), stack)
+        await held(before, None, stack)
+
+
+async def test_a_stream_that_ends_gives_its_place_back() -> None:
+    async with against(hold, connections=1) as (before, _):
+        for _ in range(3):
+            async with AsyncExitStack() as stack:
+                await held(before, who("alice"), stack)

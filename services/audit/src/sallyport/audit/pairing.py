@@ -3,7 +3,7 @@
 The PEP asks in this order, all under one decision id: is the tool visible, then may it be called; for a listing, may the
 method be used, then which tools are visible. A prompt, a resource and the like are judged once; what a list of them
 shows by filters, which permit nothing by themselves. Where the PDP held another catalog it asks all of it once more. After
-the intent it asks by filters alone: whether a stream may go on. Then another catalog ends the stream, and nothing is repeated.
+the intent it asks by filters alone: whether a stream may go on. Another catalog that these meet changes nothing of what was permitted.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _DIRECT: Final = frozenset(
     }
 )
 _LISTEN: Final = "subscriptions/listen"
-# Judged as methods of the server, with the outcome's word for what they show: nothing but what a filter permits.
+# Judged as methods of the server, with the outcome's words for what they show: nothing but what a filter permits.
 _SHOWS: Final = {
-    "prompts/list": "prompts",
-    "resources/list": "resources",
-    "resources/templates/list": "resourceTemplates",
-    _LISTEN: "subscriptions",
+    "prompts/list": "prompts shown",
+    "resources/list": "resources shown",
+    "resources/templates/list": "resourceTemplates shown",
+    _LISTEN: "resources followed",
 }
 _METHODS: Final = frozenset({*_SHOWS, "logging/setLevel"})
 _BROKEN: Final = "ERROR_CODE_INTERNAL"  # the PDP couldn't judge, or couldn't record; either is a denial
@@ -50,7 +50,8 @@ _UNFIT: Final = frozenset({*_SEEN, "invalid_params", "header_mismatch", "foreign
 # Refusals at any moment: the answer came too late or not at all, or the PEP itself broke.
 _ANY_TIME: Final = frozenset({"no_decision", "internal", "cancelled", "audit_unavailable"})
 _UNRESOLVED: Final = "unresolved: "
-_SHOWN: Final = re.compile(r"(\d{1,9}) ([a-zA-Z]{1,32}) shown", re.ASCII)
+_TOOLS: Final = "tools shown"
+_SHOWN: Final = re.compile(r"(\d{1,9}) ([a-zA-Z]{1,32} (?:shown|followed))(?:; .*)?", re.ASCII | re.DOTALL)
 _VISIBILITY, _CALL, _FILTER = "visibility", "call", "filter"
 _ANOTHER: Final = "the visibility of another tool was asked for"
 
@@ -118,7 +119,7 @@ def _said_of(told: Said, settled: Sequence[Said], counts: Sequence[Count]) -> It
     if strangers:
         yield _differ(f"the PDP judged another caller: {' '.join(strangers[0].who or ())}")
     elif told.kind == "intent":
-        yield from _intent(told, settled, nothing=counts == [(0, "tools")])
+        yield from _intent(told, settled, nothing=counts == [(0, _TOOLS)])
     elif told.reason in _NO or (told.revision and told.reason not in _ANY_TIME):
         yield from _denial(told, settled)
     elif told.reason in (_UNFIT if told.tool or told.resources or _of(settled, _VISIBILITY) else _SEEN):
@@ -234,11 +235,11 @@ def _overshown(told: Said, settled: Sequence[Said], counts: Iterable[Count]) -> 
     """A list's outcome says how much was shown; the PDP says how much may be."""
     visible = {one.shown for one in _of(settled, _VISIBILITY)}
     for count, what in counts:
-        if told.method == _LISTING and what == "tools" and visible and count not in visible:
+        if told.method == _LISTING and what == _TOOLS and visible and count not in visible:
             yield _differ(f"the PEP showed {count} tools, which isn't what the PDP showed")
         permitted = sum(one.shown for one in _before(told, settled))
         if what == _SHOWS.get(told.method) and count > permitted:
-            yield _absent(f"the PEP showed {count} {what}, and filters permit {permitted}")
+            yield _absent(f"the PEP says {count} {what}, and filters permit {permitted}")
 
 
 def _before(told: Said, settled: Sequence[Said]) -> Iterator[Said]:
@@ -249,7 +250,7 @@ def _before(told: Said, settled: Sequence[Said]) -> Iterator[Said]:
 def _settled(told: Said, decisions: Sequence[Said]) -> Sequence[Said]:
     """The attempt that counts: what came before another catalog was named was asked once more.
 
-    A filter that meets another catalog after the intent ends a stream, and is followed by nothing.
+    After an intent only filters are asked; what these meet takes nothing back.
     """
     last = max((number for number, one in enumerate(decisions) if one.purpose != _FILTER), default=-1)
     late = last if told.kind == "intent" else len(decisions)

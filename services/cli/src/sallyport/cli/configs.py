@@ -83,5 +83,5 @@ telemetry: {{otlp_endpoint: ""}}
 upstreams: upstreams          # a folder for each upstream: ca.crt, credential, tls.crt and tls.key, if it needs them
 # Signed word of who calls, for upstreams whose entry says `assertion: true`; they check it by /.well-known/jwks.json.
 assertion: {{key: pki/assertion/signing.key, issuer: {GATE}}}
-egress: []                    # host:port of whatever the PEP may connect to besides the PDP; here that is nothing
+egress: []                    # host:port of whatever the PEP may connect to besides the PDP; `catalog approve` adds to it
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -126,11 +127,21 @@ def _node(node: Node, depth: int) -> Iterator[str]:
 
 def _fitted(text: str, between: str, told: str, indent: int) -> Iterator[str]:
     """On one line where both have room."""
-    if not told or len(text) + len(between) + len(told) <= _WIDTH:
-        yield text + between + told if told else text
+    if not told:
+        yield from _folded(text, indent)
+    elif len(text) + len(between) + len(told) <= _WIDTH:
+        yield text + between + told
     else:
-        yield text + between.rstrip()
+        yield from _folded(text + between.rstrip(), indent)
         yield " " * indent + told
+
+
+def _folded(text: str, indent: int) -> list[str]:
+    """A long part of a policy, in lines; a word that is longer stays whole."""
+    begun = " " * indent
+    return textwrap.wrap(
+        text, _WIDTH, subsequent_indent=begun, replace_whitespace=False, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _ids(traces: list[Trace]) -> str:

@@ -23,6 +23,7 @@ from starlette.routing import Route
 
 from sallyport.contract.seal import HopKeyFile
 from sallyport.pep import VERSION, management, release, renewal
+from sallyport.pep.again import Again
 from sallyport.pep.audit import Recorder, open_stream
 from sallyport.pep.authn import build as build_authenticators
 from sallyport.pep.behind import Behind
@@ -44,6 +45,7 @@ from sallyport.pep.reach import Reach
 from sallyport.pep.refusal import Reason
 from sallyport.pep.renewal import OnRenewed, Renewal
 from sallyport.pep.schema import compile_schema
+from sallyport.pep.seats import Seats
 from sallyport.pep.settings import PepSettings, Tls
 from sallyport.pep.telemetry import Metrics
 from sallyport.pep.tools import NEEDS, Registry, Tools, database, files
@@ -200,7 +202,14 @@ async def assembled(settings: PepSettings) -> AsyncIterator[Assembled]:
         )
         lists = Lists(decider, recorder, given, Pages(behind.upstreams), quarantined, tracing)
         listening = Listening(
-            lists, behind.changes, behind.upstreams, behind.stopping, in_force.revision, in_force.known
+            lists,
+            Again(lists),
+            Seats(settings.limits.stream_places, settings.limits.streams_per_caller),
+            behind.changes,
+            behind.upstreams,
+            behind.stopping,
+            in_force.revision,
+            in_force.known,
         )
         rooms = Rooms(
             authenticators=authenticators,

@@ -64,6 +64,7 @@ class Behind:
         yield self._settle()
 
     async def close(self) -> None:
+        self.changes.close()
         await self.upstreams.close()
 
     def warnings(self) -> Mapping[str, str]:
@@ -81,7 +82,7 @@ class Behind:
 
     def _list_changed(self, upstream: str, kind: str) -> None:
         self.definitions.changed(upstream, kind)
-        self.changes.tell(kind)
+        self.changes.tell(kind, upstream=upstream)
 
     def _quarantine(self, quarantined: Mapping[str, str]) -> None:
         self._metrics.quarantined(len(quarantined))

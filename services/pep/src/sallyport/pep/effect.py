@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from sallyport.pep import release
 from sallyport.pep.audit import AuditUnavailable, Outcome, Recorder
@@ -21,6 +22,8 @@ from sallyport.pep.standing import Revoked, Standing
 from sallyport.pep.telemetry import Metrics
 from sallyport.pep.tools import ToolFailure, Tools
 from sallyport.pep.trail import Trail, leaves
+
+_LOOK: Final = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class Effects:
             recorded = time.perf_counter()
             self._metrics.recorded(recorded - started)
             frames = _Frames(work)
-            output = await work.run(frames.emit)  # (7)
+            output = await frames.through(work.run(frames.emit))  # (7)
             self._metrics.ran(call.name, time.perf_counter() - recorded)
             if frames.sent:
                 await work.standing.check()
@@ -89,13 +92,42 @@ class _Frames:
     def __init__(self, work: Work) -> None:
         self._work = work
         self.sent = False
+        self._watcher: asyncio.Task[None] | None = None
+        self._revoked: Revoked | None = None
+
+    async def through(self, running: Awaitable[Output]) -> Output:
+        """The work's answer. Once a frame is out the permit is looked at every second, also while nothing comes."""
+        task = asyncio.current_task()
+        try:
+            return await running
+        except asyncio.CancelledError:
+            if self._revoked is None or task is None:
+                raise
+            task.uncancel()  # ours, and it has done its work
+            raise self._revoked from None
+        finally:
+            if self._watcher is not None:
+                self._watcher.cancel()
 
     async def emit(self, method: str, params: Mapping[str, Json]) -> None:
         await self._work.standing.check()
         shown = release.notification(method, params, self._work.standing.obligations)
-        if shown is not None:
-            self.sent = True
-            await self._work.emit(*shown)
+        task = asyncio.current_task()
+        if shown is None or task is None:
+            return
+        self.sent = True
+        if self._watcher is None:
+            self._watcher = asyncio.get_running_loop().create_task(self._watch(task))
+        await self._work.emit(*shown)
+
+    async def _watch(self, task: asyncio.Task[object]) -> None:
+        try:
+            while True:
+                await asyncio.sleep(_LOOK)
+                await self._work.standing.check()
+        except Revoked as revoked:
+            self._revoked = revoked
+            task.cancel()
 
 
 def _release(output: Output, work: Work) -> _Told:

@@ -11,6 +11,7 @@ from sallyport.contract.catalog import Catalog, Hosted, Tool
 from sallyport.runtime import addresses
 
 _PORTS: Final = {"https": 443, "http": 80}
+_THEN: Final = "and restart the gate: it reads that file at its start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,8 @@ def unreachable(upstream: str, catalog: Catalog, reach: Reach) -> Iterator[str]:
         yield f"the url of upstream {upstream!r}: {error}"
         return
     if reach.egress is not None and leads_to not in reach.egress:
-        yield f"egress in pep.yaml lacks {leads_to!r}, where upstream {upstream!r} is; add it there"
+        yield f"egress in pep.yaml lacks {leads_to!r}, where upstream {upstream!r} is; add it there, {_THEN}"
     if "upstreams" in reach.lacks and (entry.credential or entry.client_certificate):
-        yield f"upstream {upstream!r} needs files, and pep.yaml has no `upstreams:` directory; name it there"
+        yield f"upstream {upstream!r} needs files, and pep.yaml has no `upstreams:` directory; name it there, {_THEN}"
     if "assertion" in reach.lacks and entry.assertion:
-        yield f"upstream {upstream!r} wants to be told who calls, and pep.yaml has no `assertion:` key; name it there"
+        yield f"upstream {upstream!r} wants to be told who calls, and pep.yaml has no `assertion:` key; name it there, {_THEN}"

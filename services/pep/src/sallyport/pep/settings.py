@@ -188,8 +188,23 @@ class Limits(Settings):
     json_depth: int = Field(default=64, ge=4, le=128)
     receive_seconds: float = Field(default=10, gt=0, le=120)
     connections: int = Field(default=512, ge=1, le=65_536)
+    streams: int | None = Field(default=None, ge=1, le=65_535)  # that stay open; none given: half of the connections
+    streams_per_caller: int = Field(default=16, ge=1, le=65_535)  # of one user by one agent
     handshake_seconds: float = Field(default=5, gt=0, le=60)
     drain_seconds: float = Field(default=0, ge=0, le=120)  # from SIGTERM on, for balancers and pools to look elsewhere
+
+    @model_validator(mode="after")
+    def _room_for_calls(self) -> Self:
+        if self.streams is not None and self.streams >= self.connections:
+            raise ValueError(
+                f"streams: {self.streams} of {self.connections} connections leaves none for calls; write fewer"
+            )
+        return self
+
+    @property
+    def stream_places(self) -> int:
+        """At most so many streams stay open: each keeps a connection from everybody else."""
+        return self.connections // 2 if self.streams is None else self.streams
 
 
 class Telemetry(Settings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -16,9 +17,9 @@ from sallyport.cli.bridge.front import Front
 from sallyport.cli.bridge.guests import Guest, Guests
 from sallyport.cli.bridge.plan import Plan
 from sallyport.cli.bridge.sessions import Sessions
+from sallyport.cli.complaint import Complaint
 from sallyport.runtime import addresses
 from sallyport.runtime.ending import Ending
-from sallyport.runtime.problems import ConfigError
 
 _BACKLOG: Final = 128
 _DRAIN_SECONDS: Final = 1.0
@@ -34,14 +35,18 @@ class Settings:
 
 
 async def serve(plan: Plan, settings: Settings, announce: Callable[[str], None]) -> None:
-    """Until SIGTERM or SIGINT. Raises ConfigError where the address can't be had."""
+    """Until SIGTERM or SIGINT. Raises Complaint where the address can't be had."""
     kernel.hide()
     async with Ending() as ending:
         host, port = addresses.split(settings.listen)
         try:
             listener = addresses.listening(host, port, _BACKLOG)
         except OSError as error:
-            raise ConfigError.about(f"--listen {settings.listen}", f"can't be bound ({error.strerror})") from None
+            raise Complaint(
+                f"--listen {settings.listen} can't be bound ({os.strerror(error.errno) if error.errno else error})",
+                f"name another port, such as --listen {settings.listen.rpartition(':')[0]}:0 for a free one, or end what "
+                "listens there",
+            ) from None
         port = listener.getsockname()[1]
         sessions = Sessions(plan, settings.sessions, settings.idle_seconds)
         front, guests = Front(Door(port, settings.secret), sessions), Guests()

@@ -11,7 +11,7 @@ from sallyport.cli.catalog import place as places
 from sallyport.cli.catalog.editing import Text
 from sallyport.cli.catalog.kept import Snapshot
 from sallyport.cli.catalog.place import Place, Written
-from sallyport.cli.catalog.review import Asked, Candidate, Kind, Known, Review, review
+from sallyport.cli.catalog.review import KINDS, Asked, Candidate, Kind, Known, Review, review
 from sallyport.cli.complaint import Complaint, Exit
 from sallyport.pep.catalog import SchemaRefused
 from sallyport.pep.schema import compile_schema
@@ -35,24 +35,39 @@ class Waiting:
     review: Review
     entries: pending.Entries
 
-    def chosen(self, kind: Kind, names: Sequence[str] | None) -> list[Chosen]:
-        """Those with these names, or all; a name is the one that clients would see, or the upstream's own."""
-        known = [
-            Chosen(candidate, self.entries[kind][candidate.key])
+    def of(self, kinds: Sequence[Kind]) -> list[Chosen]:
+        return [
+            Chosen(candidate, self.entries[candidate.kind][candidate.key])
+            for kind in kinds
             for candidate in self.review.of(kind)
             if candidate.key in self.entries.get(kind, {})
         ]
-        if names is None:
-            return known
-        found = {name: [one for one in known if name in {one.candidate.key, one.candidate.there}] for name in names}
-        missing = [name for name, ones in found.items() if not ones]
-        if missing:
-            raise Complaint(
-                f"{missing[0]!r} isn't among what waits for approval: "
-                f"{', '.join(one.candidate.key for one in known[:20]) or 'nothing does'}",
-                "name those that are, or ask the upstream again with `catalog pull`",
+
+    def chosen(self, kinds: Sequence[Kind], names: Sequence[str]) -> list[Chosen]:
+        """Those with these names; a name is the one that clients would see, or the upstream's own."""
+        known = self.of(kinds)
+        found = {name: _called(name, known) for name in names}
+        missing = next((name for name, ones in found.items() if not ones), None)
+        if missing is not None:
+            raise self._missing(missing, known)
+        return list({(one.candidate.kind, one.candidate.key): one for ones in found.values() for one in ones}.values())
+
+    def _missing(self, name: str, known: Sequence[Chosen]) -> Complaint:
+        kind = next((one.candidate.kind for one in _called(name, self.of(KINDS))), None)
+        if kind is not None:
+            return Complaint(
+                f"{name!r} waits among the {kind}, not among what was asked for",
+                "tools are named without --prompts and --resources" if kind == "tools" else f"say --{kind}, too",
             )
-        return list({one.candidate.key: one for ones in found.values() for one in ones}.values())
+        waiting = ", ".join(one.candidate.key for one in known[:20]) or "nothing does"
+        return Complaint(
+            f"{name!r} isn't among what waits for approval: {waiting}",
+            "name those that are, or ask the upstream again with `catalog pull`",
+        )
+
+
+def _called(name: str, among: Sequence[Chosen]) -> list[Chosen]:
+    return [one for one in among if name in {one.candidate.key, one.candidate.there}]
 
 
 def known_of(place: Place, written: Written, upstream: str) -> Known:

@@ -30,6 +30,7 @@ class Proposal:
     findings: tuple[Finding, ...]  # each holds the entry back
     notes: tuple[str, ...]  # what was done to it, and what a reviewer may want to narrow
     suggested: Mapping[str, Any]  # by the upstream's own hints, which bind nobody
+    hinted: frozenset[str] = frozenset()  # those of them that it did hint at; the others are defaults
 
 
 def exposed(there: str, prefix: str) -> str:
@@ -53,7 +54,7 @@ def of_tool(definition: Mapping[str, Any], upstream: str, name: str, *, keep_ope
             usable = usable if keep_open else tightened(usable)
             notes += [f"takes any keys at {place}; narrow it if you can" for place in open_places(usable)[:5]]
         entry[key] = usable
-    return Proposal(entry, tuple(findings), tuple(notes), _hints(definition))
+    return Proposal(entry, tuple(findings), tuple(notes), *_hints(definition))
 
 
 def of_prompt(definition: Mapping[str, Any], upstream: str, name: str) -> Proposal:
@@ -144,14 +145,17 @@ def _cleaned(node: Any) -> Any:
     }
 
 
-def _hints(definition: Mapping[str, Any]) -> dict[str, Any]:
+def _hints(definition: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
+    """What to suggest, and what of it isn't just the default."""
     annotations = definition.get("annotations")
     hints = annotations if isinstance(annotations, dict) else {}
     if hints.get("readOnlyHint") is True:
         effect = "read_only"
     else:
         effect = "write" if hints.get("destructiveHint") is False else "destructive"
-    return {"effect": effect, **({"open_world": False} if hints.get("openWorldHint") is False else {})}
+    said = any(isinstance(hints.get(hint), bool) for hint in ("readOnlyHint", "destructiveHint"))
+    closed = {"open_world": False} if hints.get("openWorldHint") is False else {}
+    return {"effect": effect, **closed}, frozenset(({"effect"} if said else set()) | closed.keys())
 
 
 def _argument(argument: Mapping[str, Any], findings: list[Finding]) -> dict[str, Any]:

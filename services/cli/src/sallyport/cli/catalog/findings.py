@@ -19,6 +19,7 @@ READ_BY_MODELS: Final = ("title", "description", "inputSchema", "outputSchema", 
 class Finding:
     where: str  # a JSON Pointer into the definition, or a word for what isn't in it
     what: str
+    taken: bool = False  # no catalog holds two such names, whatever the reviewer says to it
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"

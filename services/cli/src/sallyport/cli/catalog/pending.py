@@ -23,6 +23,8 @@ _HEAD: Final = """\
 """
 _MODE: Final = 0o644
 _MAX_LINE: Final = 300
+_HINTED: Final = "the upstream's own hint, not reviewed"
+_UNHINTED: Final = "no hint: the default"
 
 Entries = Mapping[Kind, Mapping[str, Mapping[str, Any]]]  # by kind and key
 
@@ -97,8 +99,10 @@ def _suggested(candidate: Candidate, entry: Mapping[str, Any]) -> str:
     """Lines that a reviewer makes count by taking away the sign before them."""
     if candidate.kind != "tools" or "effect" in entry:
         return ""
-    told = "the upstream's own hint, not reviewed"
-    return "".join(f"    # {name}: {str(value).lower()}  # {told}\n" for name, value in candidate.suggested.items())
+    return "".join(
+        f"    # {name}: {str(value).lower()}  # {_HINTED if name in candidate.hinted else _UNHINTED}\n"
+        for name, value in candidate.suggested.items()
+    )
 
 
 def _line(comment: str) -> str:

@@ -48,6 +48,7 @@ class Candidate:
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
     suggested: Mapping[str, Any]
+    hinted: frozenset[str] = frozenset()  # which of these the upstream said itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,8 @@ class _Reviewer:
             *findings.of_definition(definition, self._others),
             *_unwritable(entry),
         )
-        return Candidate(kind, name, there, entry, digest, mine is not None, told, proposal.notes, proposal.suggested)
+        notes, suggested, hinted = proposal.notes, proposal.suggested, proposal.hinted
+        return Candidate(kind, name, there, entry, digest, mine is not None, told, notes, suggested, hinted)
 
     def _name(self, there: str, mine: Mapping[str, Any] | None) -> str:
         return str(mine["name"]) if mine is not None else entries.exposed(there, self._asked.prefix)
@@ -159,14 +161,11 @@ class _Reviewer:
     def _alike(self, there: str, name: str, looks: Iterable[Look]) -> Iterator[Finding]:
         own = skeletons(name) | skeletons(self._asked.prefix + there)
         for other, theirs in looks:
-            if other == name:
-                yield Finding(
-                    "name", f"{name} is taken by another entry; pull again with --prefix {self._asked.upstream}_"
-                )
-            elif not own.isdisjoint(theirs):
-                yield Finding(
-                    "name", f"looks like {texts.shown(other)}; pull again with --prefix {self._asked.upstream}_"
-                )
+            taken = other.casefold() == name.casefold()
+            if not taken and own.isdisjoint(theirs):
+                continue
+            what = f"{name} is taken by another entry" if other == name else f"looks like {texts.shown(other)}"
+            yield Finding("name", f"{what}; pull again with --prefix {self._asked.upstream}_", taken)
 
     def _resources(self) -> Iterator[Candidate]:
         held = {

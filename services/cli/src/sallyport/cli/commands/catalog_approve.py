@@ -24,7 +24,9 @@ _Effect = Literal["read_only", "write", "destructive"]
 
 def approve(
     words: Annotated[list[str], typer.Argument(metavar="DIR UPSTREAM [NAME]...", help="Of which names to approve.")],
-    everything: Annotated[bool, typer.Option("--all", help="All that no finding holds back.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All tools that no finding holds back; with --prompts or --resources, those.")
+    ] = False,
     effect: Annotated[
         _Effect | None, typer.Option(help="What calls of these tools do; else as the review says.", show_default=False)
     ] = None,
@@ -60,24 +62,46 @@ def approve(
             f"ask it first: {console.command('catalog', 'pull', str(words[0]), plain(upstream))}",
         )
     kinds: tuple[Kind, ...] = tuple(kind for kind, wanted in (("prompts", prompts), ("resources", resources)) if wanted)  # type: ignore[misc]
-    chosen = _chosen(waiting, kinds or ("tools",), None if everything else names, set(despite_findings or ()))
-    if not chosen:
+    wanted = kinds or ("tools",)
+    chosen = _chosen(waiting, wanted, None if everything else names, set(despite_findings or ()))
+    if chosen:
+        _approve(place, written, upstream, waiting, chosen, effect)
+    else:
         console.out.print("nothing to approve")
-        return
-    _approve(place, written, upstream, waiting, chosen, effect)
+    if everything:
+        _tell_others(waiting, wanted)
+
+
+def _tell_others(waiting: Waiting, wanted: Sequence[Kind]) -> None:
+    """`--all` is all of a kind: an operator may take it for everything."""
+    for kind in ("prompts", "resources"):
+        if kind not in wanted and (left := waiting.of((kind,))):
+            console.step(f"{len(left)} of the {kind} wait, too: --{kind} with --all or their names")
 
 
 def _chosen(waiting: Waiting, kinds: Sequence[Kind], names: Sequence[str] | None, despite: set[str]) -> list[Chosen]:
-    found = [one for kind in kinds for one in waiting.chosen(kind, names)]
-    held = [one for one in found if one.candidate.findings and not despite & {one.candidate.key, one.candidate.there}]
+    found = waiting.of(kinds) if names is None else waiting.chosen(kinds, names)
+    held = [one for one in found if _is_held(one, despite)]
     for one in held:
         console.warn(f"{plain(one.candidate.key)} is held back:")
         for finding in one.candidate.findings:
             console.err.print(f"    {plain(str(finding))}")
     if held and names is not None:
-        keys = " ".join(f"--despite-findings {plain(one.candidate.key)}" for one in held)
-        raise Complaint("nothing was approved", f"read what was found; if it is harmless, say {keys}", Exit.REFUSED)
+        raise Complaint("nothing was approved", _way_on(held), Exit.REFUSED)
     return [one for one in found if one not in held]
+
+
+def _is_held(one: Chosen, despite: set[str]) -> bool:
+    if any(finding.taken for finding in one.candidate.findings):
+        return True
+    return bool(one.candidate.findings) and not despite & {one.candidate.key, one.candidate.there}
+
+
+def _way_on(held: Sequence[Chosen]) -> str:
+    if any(finding.taken for one in held for finding in one.candidate.findings):
+        return "a name that is taken needs another: pull again with a prefix, as it says above"
+    keys = " ".join(f"--despite-findings {plain(one.candidate.key)}" for one in held)
+    return f"read what was found; if it is harmless, say {keys}"
 
 
 def _approve(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sallyport.cli.catalog.asking import Means
     from sallyport.cli.catalog.kept import Snapshot
     from sallyport.cli.catalog.place import Place, Written
-    from sallyport.cli.catalog.review import Candidate, Review
+    from sallyport.cli.catalog.review import Asked, Candidate, Review
     from sallyport.contract.surfaces import Upstream
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
@@ -33,10 +33,17 @@ def pull(
     name: Annotated[
         str | None, typer.Option(help="What a new upstream's URL is to be called.", show_default=False)
     ] = None,
-    prefix: Annotated[str, typer.Option(help="Put before each name, such as crm_.", show_default=False)] = "",
+    prefix: Annotated[
+        str | None, typer.Option(help="Put before each name, such as crm_.", show_default="as the review that waits")
+    ] = None,
     keep_open: Annotated[
-        bool, typer.Option("--keep-open", help="Leave input schemas open to arguments that they don't name.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--keep-open/--closed",
+            help="Leave input schemas open to arguments that they don't name.",
+            show_default="as the review that waits, else closed",
+        ),
+    ] = None,
     files: FilesFolder = None,
 ) -> None:
     """Write pending/UPSTREAM.yaml: an entry for each tool, prompt and resource that isn't approved as it is now.
@@ -53,10 +60,39 @@ def pull(
     means = asking.Means.of(place.pep_config, files)
     for upstream, entry in _upstreams(written, rest, name).items():
         console.step(f"asking {upstream} at {plain(entry.url)}")
-        _pull(place, written, upstream, entry, means, prefix=prefix, keep_open=keep_open)
+        _pull(place, written, upstream, entry, means, _asked(place, upstream, prefix, keep_open))
+
+
+def _asked(place: Place, upstream: str, prefix: str | None, keep_open: bool | None) -> Asked:
+    """What isn't said is as in the review that waits: its edits are of the names that it gave."""
+    from sallyport.cli.catalog import kept  # noqa: PLC0415
+    from sallyport.cli.catalog.review import Asked  # noqa: PLC0415
+
+    before = kept.read_snapshot(place, upstream) if prefix is None or keep_open is None else None
+    if prefix is None and before is not None and before.prefix:
+        console.step(f"names begin with {plain(before.prefix)}, as in the review that waits; --prefix '' for none")
+    return Asked(
+        upstream,
+        prefix if prefix is not None else before.prefix if before else "",
+        keep_open if keep_open is not None else bool(before and before.keep_open),
+    )
 
 
 def _upstreams(written: Written, words: Sequence[str], name: str | None) -> Mapping[str, Upstream]:
+    if name is not None and not _NAME.fullmatch(name):
+        raise Complaint(
+            f"--name {plain(name)!r} is no upstream's name", "use letters, digits, '_', '.' and '-': --name crm"
+        )
+    found = _named_upstreams(written, words, name)
+    if name is not None and (name not in found or not any("://" in word for word in words)):
+        raise Complaint(
+            f"--name {name} names nothing here: what is to be asked is called {', '.join(found)} in the catalog",
+            "leave --name out; it is for the URL of an upstream that the catalog doesn't have yet",
+        )
+    return found
+
+
+def _named_upstreams(written: Written, words: Sequence[str], name: str | None) -> Mapping[str, Upstream]:
     if not words and written.catalog.upstreams:
         return written.catalog.upstreams
     if not words:
@@ -67,8 +103,8 @@ def _upstreams(written: Written, words: Sequence[str], name: str | None) -> Mapp
             found[word] = upstream_of(written, word)
             continue
         known = [one for one, entry in written.catalog.upstreams.items() if entry.url == word]
-        called = known[0] if known else name
-        if called is None or not _NAME.fullmatch(called):
+        called = known[0] if known and name not in known else name
+        if called is None:
             raise Complaint(f"{plain(word)} has no name yet", "say what to call it: --name crm")
         if called in found or (not known and called in written.catalog.upstreams):
             raise Complaint(f"{called} is another upstream's name", "give each URL a name of its own, one pull each")
@@ -88,16 +124,14 @@ def _new(url: str) -> Upstream:
         raise Complaint(f"{plain(url)}: {wrong}", "write the upstream's URL as https://host:port/path") from None
 
 
-def _pull(
-    place: Place, written: Written, name: str, upstream: Upstream, means: Means, *, prefix: str, keep_open: bool
-) -> None:
+def _pull(place: Place, written: Written, name: str, upstream: Upstream, means: Means, asked: Asked) -> None:
     from sallyport.cli.catalog import approving, asking, kept, pending  # noqa: PLC0415
-    from sallyport.cli.catalog.review import Asked, review  # noqa: PLC0415
+    from sallyport.cli.catalog.review import review  # noqa: PLC0415
 
     listing = asking.ask(name, upstream, means)
     pulled = datetime.now(UTC).isoformat(timespec="seconds")
-    snapshot = kept.Snapshot(upstream.url, upstream.era, pulled, prefix, keep_open, listing)
-    found = review(listing, approving.known_of(place, written, name), Asked(name, prefix, keep_open))
+    snapshot = kept.Snapshot(upstream.url, upstream.era, pulled, asked.prefix, asked.keep_open, listing)
+    found = review(listing, approving.known_of(place, written, name), asked)
     edits = _edits(place, written, name, snapshot, found)
     if not found.candidates:
         kept.forget(place, name)
@@ -142,6 +176,9 @@ def _tell(place: Place, name: str, found: Review, left_out: Sequence[Candidate])
     if found.candidates:
         console.out.print(f"review {place.pending / f'{name}.yaml'}")
         console.out.print(f"next: {console.command('catalog', 'approve', _named(place), name, 'NAME...')}")
+        others = [f"--{kind}" for kind in ("prompts", "resources") if found.of(kind)]
+        if others:
+            console.out.print(f"      with {' or '.join(others)} for those")
 
 
 _KINDS = {"tools": "tool", "prompts": "prompt", "resources": "resource"}

@@ -73,6 +73,7 @@ def _read(place: Path) -> Examined:
 
 def examine(contents: Contents) -> Examined:
     """The set itself where it would serve, then what keeps it from serving, then what can't have been meant."""
+    from sallyport.cli import unfulfilled  # noqa: PLC0415 — takes both services along
     from sallyport.pdp.findings.table import findings  # noqa: PLC0415 — no other command looks for them
 
     refused: tuple[Problem, ...] = ()
@@ -83,7 +84,8 @@ def examine(contents: Contents) -> Examined:
     # Both parse catalog.yaml: what both find is told once.
     if problems := tuple(dict.fromkeys((*refused, *policy_set.unservable(contents)))):
         return None, problems, ()
-    return parts, (), findings(parts)
+    found = (*findings(parts), *unfulfilled.findings(parts))
+    return parts, (), tuple(sorted(found, key=lambda one: (one.file, one.line, one.column, one.rule)))
 
 
 def show(problems: Sequence[Problem], found: Sequence[Finding], parts: Parts | None) -> None:

@@ -69,7 +69,9 @@ def explain(
         return
     from sallyport.cli.recorded import Given  # noqa: PLC0415 — no other command needs the engine room
 
-    recorded = _recorded(directory if audit is None else audit, str(decision_id))
+    recorded = _recorded(directory, directory if audit is None else audit, str(decision_id), parts)
+    if recorded is None:
+        return
     tool = parts.snapshot.catalog.tool(recorded.action)
     given = Given(
         None if role is None else tuple(role),
@@ -90,19 +92,24 @@ def _explain_file(file: Path, case: str, parts: Parts) -> None:
         _print(parts, question.principal, question.query, question.at)
 
 
-def _recorded(directory: Path, decision_id: str) -> Recorded:
+def _recorded(there: Path, audit: Path, decision_id: str, parts: Parts) -> Recorded | None:
+    """What policies decided; None where something else did, and that is told."""
+    from sallyport.cli import turned_away  # noqa: PLC0415
     from sallyport.cli.recorded import read  # noqa: PLC0415
 
-    audit_place.require_directory(directory, Exit.USAGE)
+    audit_place.require_directory(audit, Exit.USAGE)
     if not decision_id:
-        raise Complaint("no decision is named", f"see `{console.command('audit', 'show', directory)}`")
-    found = next(read(directory, decision_id), None)
+        raise Complaint("no decision is named", f"see `{console.command('audit', 'show', audit)}`")
+    found, refused = next(read(audit, decision_id), None), turned_away.find(audit, decision_id)
+    if refused is not None and (refused.by_the_catalog or found is None or not found.resources):
+        for line in turned_away.lines(refused, parts.snapshot.catalog, there):
+            console.out.print(line)
+        return None
     if found is None:
         raise Complaint(
-            f"no call with the decision id {decision_id} is recorded in {directory}",
+            f"no call with the decision id {decision_id} is recorded in {audit}",
             "name the directory of `sallyport init` with --dir, or its record with --audit; "
-            f"`{console.command('audit', 'show', directory)}` lists "
-            "what is recorded; a listing, and what was refused before the PDP was asked, no policy decided",
+            f"`{console.command('audit', 'show', audit)}` lists what is recorded; a listing no policy decided",
             Exit.FAILED,
         )
     return found

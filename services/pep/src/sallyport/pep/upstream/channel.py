@@ -262,5 +262,6 @@ def _let_go(response: aiohttp.ClientResponse | None, dial: Dial) -> None:
 
 def _told(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"{type(error).__name__}: {error.os_error}"
+        cause = error.os_error  # a server that only hangs up leaves it without a text
+        return f"{type(error).__name__}: {str(cause) or cause.strerror or type(cause).__name__}"
     return f"{type(error).__name__}: {error}" if isinstance(error, EgressRefused) else type(error).__name__

@@ -22,7 +22,7 @@ from sallyport.pep.upstream.forward import Forward
 from sallyport.pep.upstream.hearing import Hearing
 from sallyport.pep.upstream.legacy import Legacy, headers
 from sallyport.pep.upstream.line import HttpRefused, Line, Outgoing, Unfinished
-from sallyport.pep.upstream.places import Places
+from sallyport.pep.upstream.places import Places, Streams
 from sallyport.pep.upstream.sessions import Session, Sessions
 from sallyport.pep.upstream.standing import Standing
 
@@ -73,7 +73,7 @@ class Leg:
         self._legacy = Legacy(self._line, manner.version)
         self._sessions = Sessions(limits, self._begin, self._end)
         self._places = Places(limits.connections, limits.queue)
-        self._streams = Places(limits.connections, 0)  # apart: a stream that stays takes no call's place
+        self._streams = Streams(limits.connections)
         self.standing = Standing(
             self._line, self._legacy, (upstream.era, manner.version), self._sessions.adopt, changed
         )
@@ -121,9 +121,10 @@ class Leg:
         dial, deadline = Dial(begun), Deadline(forward.timeout_ms / 1000, None)
         self._busy += 1
         try:
-            async with deadline, self._streams.one(), aclosing(self._frames(forward, dial, deadline)) as frames:
-                async for frame in frames:
-                    yield frame
+            with self._streams.one(forward.identity):
+                async with deadline, aclosing(self._frames(forward, dial, deadline)) as frames:
+                    async for frame in frames:
+                        yield frame
         except TimeoutError:
             raise (UpstreamBroke if dial.out else UpstreamUnavailable)(UNREACHABLE, "no stream in time") from None
         finally:

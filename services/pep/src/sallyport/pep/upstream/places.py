@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
 
+from sallyport.pep.model import Identity
 from sallyport.pep.upstream.failures import UpstreamUnavailable
+from sallyport.pep.upstream.sessions import Key, owner
+
+_SHARE: Final = 4  # one caller's streams: a quarter at most
+_BUSY: Final = "its server is busy"
 
 
 class Places:
@@ -21,9 +28,7 @@ class Places:
     async def one(self) -> AsyncIterator[None]:
         """Raises UpstreamUnavailable."""
         if self._free.locked() and self._waiting >= self._queue:
-            raise UpstreamUnavailable(
-                "its server is busy", f"all {self._places} places are taken, and {self._queue} wait"
-            )
+            raise UpstreamUnavailable(_BUSY, f"all {self._places} places are taken, and {self._queue} wait")
         self._waiting += 1
         try:
             await self._free.acquire()
@@ -33,3 +38,26 @@ class Places:
             yield
         finally:
             self._free.release()
+
+
+class Streams:
+    """Places of streams that stay, apart from those of calls; the gate has its own, and one caller can't take all."""
+
+    def __init__(self, places: int) -> None:
+        self._places, self._each = places, max(1, places // _SHARE)
+        self._taken: Counter[Key] = Counter()
+
+    @contextmanager
+    def one(self, identity: Identity | None) -> Iterator[None]:
+        """Raises UpstreamUnavailable."""
+        whose = owner(identity)
+        others = self._taken.total() - self._taken[None]
+        if whose is not None and (others >= self._places or self._taken[whose] >= self._each):
+            raise UpstreamUnavailable(_BUSY, f"{others} of {self._places} streams are taken, {self._each} a caller")
+        self._taken[whose] += 1
+        try:
+            yield
+        finally:
+            self._taken[whose] -= 1
+            if not self._taken[whose]:
+                del self._taken[whose]

@@ -49,7 +49,7 @@ class Sessions:
     @asynccontextmanager
     async def of(self, identity: Identity | None) -> AsyncIterator[Session]:
         """The caller's, begun if need be; it isn't closed while it is used. Raises UpstreamUnavailable."""
-        key = _key(identity)
+        key = owner(identity)
         session = self._open.get(key) or await self._begun(key, identity)
         session.users += 1
         try:
@@ -79,15 +79,15 @@ class Sessions:
         except UpstreamUnavailable:
             self._end(session)
             return
-        replaced = self._open.pop(_key(session.identity), None)
+        replaced = self._open.pop(owner(session.identity), None)
         if replaced is not None:
             self._end(replaced)
-        self._open[_key(session.identity)] = session
+        self._open[owner(session.identity)] = session
         self._rest(session)
 
     def forget(self, session: Session) -> None:
         """The upstream doesn't know it any more."""
-        key = _key(session.identity)
+        key = owner(session.identity)
         if self._open.get(key) is session:
             del self._open[key]
 
@@ -132,7 +132,7 @@ class Sessions:
     def _rest(self, session: Session) -> None:
         loop = asyncio.get_running_loop()
         session.used_at = loop.time()
-        key = _key(session.identity)
+        key = owner(session.identity)
         if self._open.get(key) is session:
             self._open.move_to_end(key)
         if self._sweep is None:
@@ -150,5 +150,6 @@ class Sessions:
             self._sweep = loop.call_at(max(due, loop.time() + _SWEEP), self._close_idle)
 
 
-def _key(identity: Identity | None) -> Key:
+def owner(identity: Identity | None) -> Key:
+    """Whose it is."""
     return None if identity is None else (identity.issuer, identity.user, identity.agent, identity.org)
