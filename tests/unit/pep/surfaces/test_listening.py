@@ -387,7 +387,7 @@ async def test_n26_one_caller_has_only_so_many_streams_whatever_tokens_they_have
         for _ in range(16):
             client = await stack.enter_async_context(listening(made, ALL))
             await client.heard(1)
-        told = await made.ask("subscriptions/listen", {"notifications": ALL})
+        told = await asyncio.wait_for(made.ask("subscriptions/listen", {"notifications": ALL}), BOUND)
         assert told.answer.status == 503
         assert told.error["message"].startswith("too many connections: 16 streams are open")
         assert told.reason() == "overloaded"
@@ -402,7 +402,8 @@ async def test_n26_all_streams_together_leave_room_for_calls(made: Surfaces) -> 
     async with listening(few, ALL, user="bob") as one, listening(few, ALL, user="carol") as two:
         await one.heard(1)
         await two.heard(1)
-        assert (await few.ask("subscriptions/listen", {"notifications": ALL}, user="alice")).answer.status == 503
+        told = await asyncio.wait_for(few.ask("subscriptions/listen", {"notifications": ALL}, user="alice"), BOUND)
+        assert told.answer.status == 503
 
 
 async def test_a_streams_outcome_is_written_when_it_ends(made: Surfaces) -> None:

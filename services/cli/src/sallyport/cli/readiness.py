@@ -11,16 +11,21 @@ from urllib.parse import urlsplit
 from sallyport.runtime import strict_json
 
 _PATIENCE_SECONDS: Final = 2.0  # a PEP that just began to listen may still wait for the PDP's first answer
+_UPSTREAM_SECONDS: Final = 12.0  # and a little more than it gives its upstreams to answer for the first time
 _POLL_SECONDS: Final = 0.05
 _MAX_BODY: Final = 65_536
 
 
 def reasons(management_url: str, ca_file: str) -> tuple[str, ...]:
     """Empty when ready; otherwise why not, after a little patience."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while (found := _ask(management_url, ca_file)) and time.monotonic() < deadline:
+    began = time.monotonic()
+    while (found := _ask(management_url, ca_file)) and time.monotonic() - began < _patience(found):
         time.sleep(_POLL_SECONDS)
     return found
+
+
+def _patience(found: tuple[str, ...]) -> float:
+    return _UPSTREAM_SECONDS if all(each.startswith("upstreams: ") for each in found) else _PATIENCE_SECONDS
 
 
 def _ask(management_url: str, ca_file: str) -> tuple[str, ...]:
