@@ -54,7 +54,7 @@ async def answers(decider: Decider) -> list[Permit | Permitted | Seen | Denied |
     until = time.monotonic() + 5
     return [
         await decider.call(ALICE, ALICE_ID, checked(), "c" * 64, until),
-        await decider.method(ALICE, ALICE_ID, "tools/list", "c" * 64, until),
+        await decider.method(ALICE, ALICE_ID, ("tools/list", ""), "c" * 64, until),
         await decider.visible(ALICE, ALICE_ID, NAMES[:1], "c" * 64, until),
         await decider.visible(ALICE, ALICE_ID, NAMES, "c" * 64, until),
     ]

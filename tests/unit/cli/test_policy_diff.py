@@ -115,7 +115,7 @@ UPSTREAM = """
 upstreams:
   crm: {url: "https://crm.example/mcp"}
 prompts: [{name: greet, upstream: crm}]
-resources: [{uri: a:b, upstream: crm}]
+resources: [{uri: 'a:b/', upstream: crm}]
 servers:
   sales: {}
 """
@@ -127,7 +127,7 @@ servers:
         ("catalog.yaml", "https://crm.example/mcp", "https://other.example/mcp", "upstreams changed: crm"),
         ("catalog.yaml", "  crm: {", "  cra: {url: 'https://a.example/'}\n  crm: {", "upstreams added: cra"),
         ("catalog.yaml", "{name: greet, ", "{name: greet, title: x, ", "prompts changed: greet"),
-        ("catalog.yaml", "{uri: a:b, ", "{prefix: a:b, ", "resources of upstreams changed: a:b"),
+        ("catalog.yaml", "{uri: 'a:b/', ", "{prefix: 'a:b/', ", "resources of upstreams changed: a:b/"),
         ("catalog.yaml", "  sales: {}", "  sale: {}", "named sets added: sale"),
         ("catalog.yaml", "default: true", "default: false", "tools changed: write_file"),
         ("roles.yaml", '"prompts:list"]', "]", "roles changed: readonly"),
