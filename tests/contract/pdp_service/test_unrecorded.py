@@ -11,9 +11,9 @@ from sallyport.contract.seal import HopKeyFile
 from sallyport.pdp.inforce import InForce
 from sallyport.pdp.server import SERVICE, Server
 from sallyport.pep.catalog import CatalogStore
-from sallyport.pep.reach import Reach
 from sallyport.pep.decision import PdpClient
 from sallyport.pep.inforce import CatalogInForce
+from sallyport.pep.reach import Reach
 from sallyport.pep.schema import compile_schema
 from sallyport.pep.tools import NAMES
 from sallyport.runtime.problems import Problem
