@@ -10,7 +10,7 @@ import pytest
 from mcp_types import methods
 
 from sallyport.pep.model import Era
-from tests.support.surfaces import Surfaces, trusting
+from tests.support.surfaces import META, Surfaces, trusting
 
 DENIED: Final = (200, -32010, "denied by policy", frozenset({"decision_id"}))
 PERMITTED: Final[tuple[tuple[str, dict[str, Any], dict[str, Any]], ...]] = (
@@ -208,3 +208,11 @@ async def test_nothing_that_no_method_has_reaches_an_upstream(made: Surfaces) ->
         request = made.request(method)
         assert (await made.send(request)).error["code"] == -32601
     assert not made.got
+
+
+async def test_an_upstream_that_asks_a_client_for_what_it_can_not_give_has_done_nothing(made: Surfaces) -> None:
+    bare = {"_meta": {**META, "io.modelcontextprotocol/clientCapabilities": {}}}
+    told = await made.ask("tools/call", {"name": "ask", "arguments": {"text": "a"}, **bare})
+    assert told.error["code"] == -32603
+    assert "asks for input" in told.error["message"]
+    assert "effect" not in told.error["data"]

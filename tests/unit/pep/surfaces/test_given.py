@@ -193,6 +193,6 @@ async def test_a_state_that_could_not_be_brought_back_is_not_given_out(made: Sur
     asks = {"resultType": "input_required", "inputRequests": {"r": {"method": "roots/list", "params": {}}}}
     made.said.append(lambda got: {**asks, "requestState": "s" * 20_000})
     told = await made.ask("tools/call", {"name": "ask", "arguments": {}})
-    assert told.error["message"] == "the result was withheld"
+    assert "asks for input that can't be passed on" in told.error["message"]
     made.said.append(lambda got: {"resultType": "complete", "resources": [], "nextCursor": "\u00e9" * 4096})
     assert (await made.ask("resources/list")).result["resources"] == []

@@ -15,7 +15,7 @@ from typing import Final
 from sallyport.pep import release
 from sallyport.pep.audit import AuditUnavailable, Outcome, Recorder
 from sallyport.pep.decision import Permit, PermitRefused
-from sallyport.pep.model import CheckedCall, Emit, Failed, Json, Output, ToolOutput
+from sallyport.pep.model import CheckedCall, Emit, Failed, Json, Output, Reply, ToolOutput
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.release import HeldTo
 from sallyport.pep.standing import Revoked, Standing
@@ -135,6 +135,13 @@ def _release(output: Output, work: Work) -> _Told:
         shown = release.result(output, held_to=work.held_to, obligations=work.standing.obligations)
     except Exception as error:  # noqa: BLE001 — the effect is done, so a broken release withholds
         shown = Refusal(Reason.WITHHELD, f"release broke: {type(error).__name__}", data={"effect": "done"})
+    if isinstance(shown, Refusal) and isinstance(output, Reply) and output.type == "input_required":
+        # It waits for an answer that will never come: nothing is done, and nothing is kept back.
+        return _Told(
+            Outcome.FAILED,
+            shown.detail,
+            Failed(-32603, "the upstream asks for input that can't be passed on to this client"),
+        )
     if isinstance(shown, Refusal):
         return _Told(Outcome.WITHHELD, shown.detail, shown)
     failed = isinstance(shown, Failed) or (isinstance(shown, ToolOutput) and shown.is_error)
