@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import ssl
 from asyncio import IncompleteReadError, StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -106,5 +107,7 @@ async def gate(directory: Path) -> AsyncIterator[Gate]:
     upstream = Recording()
     async with fake_server(upstream.serve) as port:
         guarded.behind(directory, f"http://127.0.0.1:{port}/mcp", _POLICY, {"tools": [guarded.tool(DEFINITION)]})
-        with laptop.up(directory, "--no-restart") as running:
+        with ExitStack() as stack:
+            # In a thread: the upstream answers in this loop, and the gate isn't ready before it has.
+            running = await asyncio.to_thread(stack.enter_context, laptop.up(directory, "--no-restart"))
             yield Gate(running, upstream)
