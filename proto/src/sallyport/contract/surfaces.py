@@ -38,6 +38,9 @@ def _header_name(name: str) -> str:
 Url = Annotated[str, Field(max_length=MAX_URI), AfterValidator(_upstream_url)]
 
 
+Capability = Literal["elicitation", "sampling", "roots", "tasks"]
+
+
 class UpstreamLimits(Part):
     """What one upstream may hold of this gate: a slow one takes no other's place."""
 
@@ -60,6 +63,7 @@ class Upstream(Part):
     audience: Annotated[str, Field(min_length=1, max_length=MAX_URI)] | None = (
         None  # of the assertion; its url if absent
     )
+    capabilities: tuple[Capability, ...] = ("elicitation", "sampling", "roots", "tasks")  # what it may ask of clients
     limits: UpstreamLimits = UpstreamLimits()
 
 

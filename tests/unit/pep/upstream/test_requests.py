@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -187,3 +189,17 @@ async def test_connections_are_kept_and_used_again() -> None:
         for _ in range(5):
             await gate.ask()
     assert opponent.connections == 1
+
+
+async def test_an_upstream_sees_no_capability_that_the_catalog_does_not_let_it_ask_for() -> None:
+    declared: dict[str, Any] = {
+        "elicitation": {"form": {}},
+        "sampling": {},
+        "extensions": {"io.modelcontextprotocol/tasks": {}},
+    }
+    async with against(echo) as (gate, opponent):
+        only = gate.upstream.model_copy(update={"capabilities": ("elicitation",)})
+        await replace(gate, upstream=only).ask(forward(envelope=envelope(capabilities=declared)))
+    (got,) = opponent.calls()
+    told = got.message["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"]
+    assert told == {"elicitation": {"form": {}}}

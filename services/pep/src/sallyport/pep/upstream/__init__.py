@@ -20,7 +20,7 @@ from sallyport.pep.upstream.failures import UpstreamBroke, UpstreamUnavailable
 from sallyport.pep.upstream.files import Files, Held
 from sallyport.pep.upstream.forward import Forward
 from sallyport.pep.upstream.leg import Leg, Manner
-from sallyport.pep.upstream.outgoing import CAPABILITIES, NAME
+from sallyport.pep.upstream.outgoing import CAPABILITIES, NAME, TASKS
 from sallyport.runtime.problems import ConfigError
 
 __all__ = ["CAPABILITIES", "Forward", "UpstreamBroke", "UpstreamSettings", "UpstreamUnavailable", "Upstreams"]
@@ -49,6 +49,11 @@ class _Standing:
     def serves(self, upstream: Upstream) -> bool:
         same = self.leg.upstream is upstream or self.leg.upstream == upstream
         return same and (self.tls is None or self.tls is self.files.tls)
+
+
+def _asked_of_clients(upstream: Upstream) -> frozenset[str]:
+    """The capabilities that the catalog lets an upstream see, under the names that the protocol has for them."""
+    return frozenset(TASKS if name == "tasks" else name for name in upstream.capabilities)
 
 
 class Upstreams:
@@ -143,7 +148,11 @@ class Upstreams:
         channel = Channel(upstream.url, connector, agent=f"{NAME}/{version}", connect=connect)
         source = credentials.of(upstream, files, self._own)
         leg = Leg(
-            upstream, channel, source, Manner(version, self._settings.passed), lambda kind: self._hear(name, kind)
+            upstream,
+            channel,
+            source,
+            Manner(version, self._settings.passed & _asked_of_clients(upstream)),
+            lambda kind: self._hear(name, kind),
         )
         return _Standing(leg, files, tls)
 
