@@ -13,20 +13,11 @@ import yaml
 
 from sallyport.pep.upstream.pin import pin
 from tests.support import laptop
+from tests.support.surfaces import PERMISSIONS
 
 UPSTREAM: Final = "everything"
 USER: Final = "suite"
 BLIND: Final = "blind"  # may do the same, but for one tool
-PERMISSIONS: Final = (
-    "tools:list",
-    "tools:call",
-    "resources:list",
-    "resources:read",
-    "prompts:list",
-    "prompts:get",
-    "completion:complete",
-    "system:manage",
-)
 _POLICY: Final = f"""\
 // Whoever may ask at all may use what the upstream has; the conformance suite does.
 @id("{UPSTREAM}.use")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -120,19 +120,29 @@ async def test_n1_frames_of_equal_ids_and_tokens_never_cross(made: Surfaces, spe
         assert len(client.frames) == 2
 
 
-async def test_n28_a_policy_that_no_longer_permits_it_ends_the_stream_before_its_next_frame(
-    made: Surfaces, speaking: Speaking, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def nothing(*_: Any) -> None:
+    return None
+
+
+async def broken(*_: Any) -> None:
+    raise ValueError("the line to the PDP broke")
+
+
+async def begun(made: Surfaces, monkeypatch: pytest.MonkeyPatch, asked_anew: Callable[..., Awaitable[None]]) -> Client:
+    """A stream with one frame out, as the policies become others and the PDP is asked anew."""
     serves = [made.gate.hands.revision()]
     gate = made.gate.with_hands(revision=lambda: serves[-1])
     client = Client(replace(made, gate=gate), token="t")
     await until(lambda: len(client.frames) == 1)
-
-    async def nothing(*_: Any) -> None:
-        return None
-
-    monkeypatch.setattr(type(gate.hands.decider), "each", nothing)
+    monkeypatch.setattr(type(gate.hands.decider), "each", asked_anew)
     serves.append("d" * 64)
+    return client
+
+
+async def test_n28_a_policy_that_no_longer_permits_it_ends_the_stream_before_its_next_frame(
+    made: Surfaces, speaking: Speaking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await begun(made, monkeypatch, nothing)
     speaking.go.set()
     error = (await client.answer())["error"]
     assert (error["message"], error["data"]["effect"]) == ("denied by policy", "unknown")
@@ -142,19 +152,11 @@ async def test_n28_a_policy_that_no_longer_permits_it_ends_the_stream_before_its
     assert [one["kind"] for one in outcome] == ["intent", "outcome"]
 
 
+@pytest.mark.parametrize("asked_anew", [nothing, broken])
 async def test_n28_a_stream_that_has_fallen_silent_ends_when_its_policy_does(
-    made: Surfaces, speaking: Speaking, monkeypatch: pytest.MonkeyPatch
+    made: Surfaces, speaking: Speaking, monkeypatch: pytest.MonkeyPatch, asked_anew: Callable[..., Awaitable[None]]
 ) -> None:
-    serves = [made.gate.hands.revision()]
-    gate = made.gate.with_hands(revision=lambda: serves[-1])
-    client = Client(replace(made, gate=gate), token="t")
-    await until(lambda: len(client.frames) == 1)
-
-    async def nothing(*_: Any) -> None:
-        return None
-
-    monkeypatch.setattr(type(gate.hands.decider), "each", nothing)
-    serves.append("d" * 64)
+    client = await begun(made, monkeypatch, asked_anew)
     error = (await client.answer())["error"]  # the upstream says nothing more
     assert (error["message"], error["data"]["effect"]) == ("denied by policy", "unknown")
     assert len(client.frames) == 1

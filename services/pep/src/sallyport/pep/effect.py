@@ -125,8 +125,9 @@ class _Frames:
             while True:
                 await asyncio.sleep(_LOOK)
                 await self._work.standing.check()
-        except Revoked as revoked:
-            self._revoked = revoked
+        except Exception as error:  # noqa: BLE001 — whoever can't look any more can't vouch for it either
+            broke = Revoked(f"looking broke: {type(error).__name__}")
+            self._revoked = error if isinstance(error, Revoked) else broke
             task.cancel()
 
 
