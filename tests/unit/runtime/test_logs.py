@@ -57,6 +57,16 @@ def test_levels_below_the_one_asked_for_and_access_logs_are_silent(stream: io.St
     assert not stream.getvalue()
 
 
+@pytest.mark.parametrize("quiet", [{"level": logging.CRITICAL}, {"disabled": True}, {"propagate": False}])
+def test_a_library_that_silenced_itself_before_is_heard(stream: io.StringIO, quiet: dict[str, Any]) -> None:
+    library = logging.getLogger("a.library.that.silences.itself")
+    for name, value in quiet.items():
+        setattr(library, name, value)
+    logs.configure("test", stream=stream)
+    library.info("heard")
+    assert [line["event"] for line in _lines(stream)] == ["heard"]
+
+
 def test_an_unknown_level_stops_the_start() -> None:
     with pytest.raises(ValueError, match="use one of debug, info"):
         logs.configure("test", level="verbose")

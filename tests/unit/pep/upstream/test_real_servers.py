@@ -168,7 +168,7 @@ class Patient:
 async def patient() -> AsyncIterator[tuple[Patient, int]]:
     tool = Patient()
     server: Server[Any] = Server("patient", version="1", on_call_tool=tool)
-    config = uvicorn.Config(server.streamable_http_app(), host="127.0.0.1", port=0, log_level="error", lifespan="on")
+    config = uvicorn.Config(server.streamable_http_app(), host="127.0.0.1", port=0, log_config=None, lifespan="on")
     socket = config.bind_socket()
     running = uvicorn.Server(config)
     task = asyncio.create_task(running.serve(sockets=[socket]))

@@ -93,9 +93,10 @@ def _route(handler: logging.Handler, level: int) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.captureWarnings(capture=True)
-    for name in list(logging.root.manager.loggerDict):  # uvicorn and grpc may have set up handlers of their own
+    for name in list(logging.root.manager.loggerDict):  # libraries may have set up handlers and levels of their own
         logger = logging.getLogger(name)
         logger.handlers.clear()
-        logger.propagate = True
+        logger.setLevel(logging.NOTSET)
+        logger.propagate, logger.disabled = True, False
     for name in _QUIET:
         logging.getLogger(name).disabled = True
