@@ -61,10 +61,10 @@ class Pod:
     mcp: int = 0
     management: int = 0
 
-    async def start(self, service: str, **environment: str) -> Container:
+    async def start(self, service: str, *, management: str = "127.0.0.1:0", **environment: str) -> Container:
         """Not waited for; the environment is this and nothing else, as in a container."""
-        ports = {"pdp": ("--health",), "pep": ("--listen", "--management")}[service]
-        arguments = [word for port in ports for word in (port, "127.0.0.1:0")]
+        arguments = {"pdp": ("--health",), "pep": ("--listen", "127.0.0.1:0", "--management")}[service]
+        arguments = (*arguments, management)
         command = (sys.executable, "-P", "-m", f"sallyport.{service}", "--config", f"{service}.yaml", *arguments)
         process = await asyncio.create_subprocess_exec(
             *command, cwd=self.directory, env=environment, stderr=asyncio.subprocess.PIPE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -144,6 +145,16 @@ async def test_a_signal_at_any_moment_of_the_start_ends_it_with_0_and_a_whole_re
         assert code == 0, (moment, told)
         assert "Traceback" not in told, (moment, told)
         assert seconds < 15
+    assert laptop.here("audit", "verify", here.directory).returncode == 0
+
+
+async def test_a_start_that_fails_half_way_says_what_is_wrong_and_nothing_else(here: Pod) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        container = await here.start("pep", management=f"127.0.0.1:{taken.getsockname()[1]}")
+        _, told = await asyncio.wait_for(container.process.communicate(), PATIENCE)
+    assert container.process.returncode == 2
+    assert "ddress already in use" in told.decode()
+    assert "Traceback" not in told.decode()
     assert laptop.here("audit", "verify", here.directory).returncode == 0
 
 

@@ -93,10 +93,9 @@ def _route(handler: logging.Handler, level: int) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.captureWarnings(capture=True)
-    for name in list(logging.root.manager.loggerDict):  # libraries may have set up handlers and levels of their own
+    for name in list(logging.root.manager.loggerDict):  # uvicorn and grpc may have set up handlers of their own
         logger = logging.getLogger(name)
         logger.handlers.clear()
-        logger.setLevel(logging.NOTSET)
-        logger.propagate, logger.disabled = True, False
+        logger.propagate = True
     for name in _QUIET:
         logging.getLogger(name).disabled = True

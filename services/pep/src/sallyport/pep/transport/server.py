@@ -14,7 +14,6 @@ from typing import Any, Final, TypeVar
 import uvloop
 from starlette.types import ASGIApp
 from uvicorn.config import Config
-from uvicorn.lifespan.on import LifespanOn
 from uvicorn.server import ServerState
 
 from sallyport.pep.transport.crowd import Crowd
@@ -42,7 +41,7 @@ async def serve(
     """Listen on `listen` ("127.0.0.1:0", "[::1]:8443"), and return when connections are taken.
 
     Raises ValueError for plain HTTP beyond loopback, a context that speaks less than TLS 1.3 or a malformed address,
-    OSError where the address can't be bound, RuntimeError where the app's lifespan doesn't start.
+    OSError where the address can't be bound. The app gets no lifespan events: nothing of ours begins in one.
     """
     host, port = _address(listen)
     if tls is None and not is_loopback(host):
@@ -50,7 +49,7 @@ async def serve(
     if tls is not None and tls.minimum_version is not ssl.TLSVersion.TLSv1_3:
         raise ValueError("the TLS context allows versions below 1.3; make it with sallyport.runtime.tls")
     running = Running(app, tls, limits, on_refused)
-    await running._start(host, port)  # noqa: SLF001 — the two are one
+    running._start(host, port)  # noqa: SLF001 — the two are one
     return running
 
 
@@ -63,7 +62,7 @@ class Running:
             http=HttpProtocol,
             loop="uvloop",
             ws="none",
-            lifespan="on",
+            lifespan="off",
             interface="asgi3",
             log_config=None,
             access_log=False,
@@ -73,7 +72,6 @@ class Running:
         self._config.load()
         self._tls, self._limits, self._on_refused = tls, limits, on_refused
         self._state, self._crowd = ServerState(), Crowd[Door](limits)
-        self._lifespan = LifespanOn(self._config)
         self._accepting: asyncio.Task[None] | None = None
         self._clock: asyncio.TimerHandle | None = None
         self._draining = False
@@ -110,7 +108,7 @@ class Running:
             self._accepting = None
 
     async def stop(self, grace: float) -> None:
-        """Answer what has begun within `grace` seconds, cancel what is left, end the app's lifespan."""
+        """Answer what has begun within `grace` seconds, cancel what is left."""
         self.stop_accepting()
         for door in self._crowd.everyone():
             door.shutdown()
@@ -120,18 +118,10 @@ class Running:
         await self._cut_the_rest()
         if self._clock is not None:
             self._clock.cancel()
-        await self._lifespan.shutdown()
 
-    async def _start(self, host: str, port: int) -> None:
-        await self._lifespan.startup()
-        if self._lifespan.should_exit:
-            raise RuntimeError("the application's start failed; its error stands in the log above")
+    def _start(self, host: str, port: int) -> None:
+        listener = listening(host, port, _BACKLOG)
         self._tick()
-        try:
-            listener = listening(host, port, _BACKLOG)
-        except OSError:
-            await self.stop(0)
-            raise
         listener.setblocking(False)
         self.port = listener.getsockname()[1]
         self._accepting = asyncio.get_running_loop().create_task(self._accept(listener))
@@ -150,8 +140,7 @@ class Running:
                 door.enter(connection, self._open)
 
     def _open(self, entry: Door) -> HttpProtocol:
-        state = self._lifespan.state
-        made = HttpProtocol(self._config, self._state, state, self._limits, self._on_refused, self._crowd, entry)
+        made = HttpProtocol(self._config, self._state, {}, self._limits, self._on_refused, self._crowd, entry)
         if self._draining:
             made.answer_last()
         return made
