@@ -82,6 +82,13 @@ async def test_a_set_that_ends_its_checker_is_refused(tmp_path: Path, what: str,
         assert told in await broken(pdp)
 
 
+async def test_a_checker_that_falls_silent_before_it_dies_is_heard_out(tmp_path: Path) -> None:
+    publish(tmp_path / "policies", AFTER)
+    command = ("/bin/sh", "-c", "exec 1>&-; sleep 0.1; kill -SEGV $$")
+    async with following(tmp_path, tmp_path / "policies", watch=False, command=command) as pdp:
+        assert "(SIGSEGV)" in str(pdp.heard.reloads[-1].problems)
+
+
 @pytest.mark.parametrize("lie", LIES)
 async def test_what_is_no_answer_about_this_set_is_no(tmp_path: Path, lie: str) -> None:
     publish(tmp_path / "policies", AFTER)

@@ -20,6 +20,8 @@ IDLE_SECONDS: Final = 20.0  # a child holds tens of megabytes, and takes half a 
 _COMMAND: Final = (sys.executable, "-P", "-m", "sallyport.pdp.vet")  # -P: a module lying around must not be imported
 _INHERITED: Final = ("PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH")
 _CHUNK: Final = 256 << 10
+_ENDING_SECONDS: Final = 1.0  # for a child that has closed its pipe to end by itself
+_GONE: Final = (asyncio.IncompleteReadError, ConnectionError)
 
 
 class Vetting:
@@ -39,7 +41,7 @@ class Vetting:
             async with asyncio.timeout(self._settings.seconds):
                 found = await self._asked_again_if_it_had_died(contents)
         except BaseException as error:  # cancelled, too: what the child says next would answer an old question
-            code = await self._kill()
+            code = await (self._ended() if isinstance(error, _GONE) else self._kill())
             if isinstance(error, Exception):
                 raise _refusal(error, code, self._settings.seconds) from None
             raise
@@ -61,10 +63,10 @@ class Vetting:
         waited = self._child is not None
         try:
             return await self._asked(contents)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except _GONE:
             if not waited:
                 raise
-        await self._kill()
+        await self._ended()
         return await self._asked(contents)
 
     async def _asked(self, contents: Contents) -> tuple[Problem, ...]:
@@ -98,12 +100,23 @@ class Vetting:
         if child is not None and child.stdin is not None:
             child.stdin.close()
 
+    async def _ended(self) -> int | None:
+        """How it ended by itself: a signal to a child that is dying would take that from whoever waits for it."""
+        try:
+            if self._child is not None:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._child.wait(), _ENDING_SECONDS)
+        finally:
+            code = await self._kill()
+        return code
+
     async def _kill(self) -> int | None:
         child, self._child = self._child, None
         if child is None:
             return None
-        with suppress(ProcessLookupError):
-            child.kill()
+        if child.returncode is None:
+            with suppress(ProcessLookupError):
+                child.kill()
         return await child.wait()
 
 
@@ -112,7 +125,7 @@ def _refusal(error: Exception, code: int | None, seconds: int) -> ConfigError:
     if isinstance(error, TimeoutError) or code == -signal.SIGXCPU:
         message = f"took longer than {seconds} s to check; make the set smaller, or raise reload.seconds in pdp.yaml"
         return ConfigError.about("policies", message)
-    died = isinstance(error, asyncio.IncompleteReadError | ConnectionError) and code is not None and code < 0
+    died = isinstance(error, _GONE) and code is not None and code < 0
     how = signal.Signals(-code).name if died and code is not None else type(error).__name__
     message = (
         f"the process that checks policies broke on this set ({how}); take back the last change, "
