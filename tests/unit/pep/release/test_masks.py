@@ -138,6 +138,7 @@ def test_what_only_looks_like_it_stays(kind: str, untouched: str) -> None:
         ("card", "3782-822463-10005"),
         ("card", "4111\u00a01111\u00a01111\u00a01111"),
         ("card", "4111\u200b111111111111"),
+        ("iban", "GB82WE\u017fT12345698765432"),
         ("ssn", "AB 12 34 56 C"),
         ("ip", "::ffff:10.0.0.1"),
         ("ip", "fe80::1"),
@@ -274,5 +275,5 @@ def test_no_text_holds_a_mask_up(kind: str) -> None:
     ]:
         size = 128 << 10
         started = time.process_time()
-        PATTERNS[kind].hide((seed * (size // len(seed) + 1))[:size])
+        Masks((kind,)).text((seed * (size // len(seed) + 1))[:size])
         assert time.process_time() - started < 5.0, seed

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from heapq import merge
 from ipaddress import ip_address
 from typing import Final
 
-from sallyport.pep.release.pattern import Found, Pattern
+from sallyport.pep.release.pattern import Pattern, finds, run_start
+from sallyport.pep.release.together import Found
 
 _OCTET: Final = 255
 _LONGEST_IP6: Final = 45
+_COLONS_OF_IP6: Final = 6  # where none stand side by side: six before an IPv4 address, otherwise seven
 _ATEXT: Final = r"(?:[\w.!#$&'*+=^`{|}~\-]++|%(?!40))"  # RFC 5322 §3.2.3, but for / and ?, which URLs are full of
+_AT: Final = ("@", "\uff20", "\ufe6b", "%40")
+_AT_QUOTED: Final = re.compile(r"\"(?:[@\uff20\ufe6b]|%40|&#64;)(?=[\w\[\-])")
+_NO_ATEXT: Final = re.compile(r"[^\w.!#$&'*+=^`{|}~%\-]")
+_LONGEST_QUOTE: Final = 65
+# A valid one has two colons side by side, or six of them; `std::map` and 12:34:56 aren't worth a try.
+_COLONS: Final = re.compile(r":(?=:[0-9A-Fa-f]{0,4}(?!\w)|(?:[0-9A-Fa-f]{1,4}:){5})")
+_LABELS: Final = re.compile(r"[\w:.]++")
+_NO_LABEL: Final = re.compile(r"[^\w:.]")
+_DOT: Final = re.compile(r"\.(?<=\d\.)(?=\d{1,3}\.\d)")
 
 
 def _email(match: re.Match[str]) -> Found | None:
@@ -26,7 +39,8 @@ def _ip(match: re.Match[str]) -> Found | None:
     starts = [start, *(place + 1 for place in range(max(start, end - _LONGEST_IP6), end) if match.string[place] == ":")]
     for place in starts:  # `peer:2001:db8::1` has a label in front
         text = match.string[place:end]
-        if len(text) <= _LONGEST_IP6 and text.count(":") > 1 and any(c.isdecimal() for c in text) and _is_ip(text):
+        grouped = "::" in text or text.count(":") >= _COLONS_OF_IP6
+        if len(text) <= _LONGEST_IP6 and grouped and any(c.isdecimal() for c in text) and _is_ip(text):
             return place, end
     return None
 
@@ -38,6 +52,48 @@ def _is_ip(text: str) -> bool:
         return False
 
 
+def _emails(text: str) -> Iterator[int]:
+    return merge(_locals(text), _quoted(text))
+
+
+def _locals(text: str) -> Iterator[int]:
+    """Where the run in front of each sign begins, once for all the %40 within it."""
+    low = 0
+    for place in finds((text, _AT)):
+        start = run_start(_NO_ATEXT, text, low, place)
+        if start is not None and start < place:
+            yield start
+        low = place
+
+
+def _quoted(text: str) -> Iterator[int]:
+    for sign in _AT_QUOTED.finditer(text):
+        start = text.rfind('"', max(sign.start() - _LONGEST_QUOTE - 1, 0), sign.start())
+        if start >= 0:
+            yield start
+
+
+def _ips(text: str) -> Iterator[int]:
+    return merge(_fours(text), _sixes(text))
+
+
+def _fours(text: str) -> Iterator[int]:
+    """Before the first dot of four numbers stand up to three digits."""
+    for dot in _DOT.finditer(text):
+        before = text[max(dot.start() - 3, 0) : dot.start()]
+        yield dot.start() - next((count for count in (3, 2) if before[-count:].isdecimal() and len(before) >= count), 1)
+
+
+def _sixes(text: str) -> Iterator[int]:
+    """Where each run of labels and colons begins that may hold an address."""
+    low = 0
+    for colons in _COLONS.finditer(text):
+        run = _LABELS.match(text, colons.start()) if colons.start() >= low else None
+        if run:
+            yield run_start(_NO_LABEL, text, low, colons.start()) or 0
+            low = run.end()
+
+
 EMAIL: Final = Pattern(
     re.compile(
         rf"(?:(?<![\w.!#$&'*+=^`{{|}}~%\-]){_ATEXT}++|\"[^\"\s@][^\"\n@]{{0,64}}\")"
@@ -45,9 +101,11 @@ EMAIL: Final = Pattern(
     ),
     "masked@masked.invalid",  # still an address to whatever checks the format, and nobody's (RFC 2606 §2)
     _email,
+    _emails,
 )
 IP: Final = Pattern(
     re.compile(r"(?<![\d.])(?P<four>\d{1,3}(?:\.\d{1,3}){3})(?!\.?\d)|(?<![\w:.])(?=[\w.]{0,64}:)[\w:.]++"),
     "[masked ip]",
     _ip,
+    _ips,
 )

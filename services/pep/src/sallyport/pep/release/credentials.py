@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from heapq import merge
 from typing import Final
 
-from sallyport.pep.release.pattern import Found, Pattern
+from sallyport.pep.release.pattern import Pattern, begins, finds, folded
+from sallyport.pep.release.together import Found
 
 _PRIVATE_KEY: Final = r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?:(?!-----END)[\s\S])*+(?:-----END[A-Z ]{0,40}-----)?"
 _ISSUED: Final = (  # by their prefix: AWS, GitHub, GitLab, Slack, Google, Stripe, model vendors, package registries
@@ -25,6 +28,23 @@ _PARTS: Final = ("value", "password", "quoted", "single", "plain")  # what goes;
 # Of a member of a JSON object: its value goes, whatever it looks like.
 SECRET_KEY: Final = re.compile(rf"(?i:(?:.*[^a-z])?(?:{_NAME})(?:[_-]?hash)?|authorization)")
 
+# What every match begins with: a word in this very case, one in any, or a word around a sign that is rarer than letters.
+_BEGINNINGS: Final = ("eyJ", "://", "ya29.", "-----BEGIN ", "github_pat_")
+_WORDS: Final = ("pass", "pwd", "secret", "token", "api", "access", "private", "credential", "bearer ", "authorization")
+_TRACES: Final = (  # with the sign that each begins at
+    ("A", begins(r"A(?:[KS]IA|GPA|ROA|IDA|Iza)")),
+    ("_", begins(r"_(?:(?<=[rs]k_)(?=live_|test_)|(?<=hf_))", back=2)),
+    ("_", begins(r"_(?:(?<=gh[opsur]_)|(?<=npm_))", back=3)),
+    ("-", begins(r"-(?<=sk-)", back=2)),
+    ("-", begins(r"-(?:(?<=xox[abeoprs]-)|(?<=pypi-))", back=4)),
+    ("-", begins(r"-(?<=glpat-)", back=5)),
+)
+
+
+def _secrets(text: str) -> Iterator[int]:
+    words = finds((text, _BEGINNINGS), (folded(text), _WORDS))
+    return merge(words, *(trace(text) for sign, trace in _TRACES if sign in text))
+
 
 def _secret(match: re.Match[str]) -> Found:
     group = next((name for name in _PARTS if match[name]), 0)
@@ -32,5 +52,5 @@ def _secret(match: re.Match[str]) -> Found:
 
 
 SECRET: Final = Pattern(
-    re.compile(f"{_PRIVATE_KEY}|{_ISSUED}|{_JWT}|{_BEARER}|{_USERINFO}|{_NAMED}"), "[masked secret]", _secret
+    re.compile(f"{_PRIVATE_KEY}|{_ISSUED}|{_JWT}|{_BEARER}|{_USERINFO}|{_NAMED}"), "[masked secret]", _secret, _secrets
 )

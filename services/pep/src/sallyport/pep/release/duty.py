@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from functools import lru_cache
 from typing import Final
 
@@ -28,6 +29,7 @@ class Duty:
         self._fields = [demand for demand in demands if isinstance(demand, Redact)]
         self._most = min((demand.most for demand in demands if isinstance(demand, MaxRows)), default=0)
         self.shapes = bool(self._drops or self._fields or self._most)
+        self._known: tuple[Json, Json] | None = None
         self.any = self.shapes or self._masks is not None
 
     def opaque(self) -> None:
@@ -54,9 +56,15 @@ class Duty:
         value = document(text)
         if value is None or (self.shapes and isinstance(value, str)):
             return self.words(text)
-        changed = self.data(value)
-        before, after = canonical_json.encode(value), canonical_json.encode(changed)
-        return text if before == after else after.decode()
+        known = self._known
+        changed = known[1] if known and value == known[0] else self.data(value)
+        return text if changed == value else canonical_json.encode(changed).decode()
+
+    def knowing(self, value: Json, changed: Json) -> Duty:
+        """The same, for texts beside structured content: most are a copy of it, whose change is known by then."""
+        found = copy(self)
+        found._known = value, changed  # noqa: SLF001 — its own
+        return found
 
     def data(self, value: Json, *, marked: bool = False) -> Json:
         """JSON; `marked` puts a mark where a field was, for a schema that wants it there."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from heapq import merge
 from typing import Final
 
-from sallyport.pep.release.pattern import JOINT, Found, Pattern, digits, whole
+from sallyport.pep.release.pattern import JOINT, Pattern, begins, digits, folded, whole
+from sallyport.pep.release.together import Found
 
 _LUHN_DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 _CARD_DIGITS: Final = range(13, 20)
@@ -33,7 +35,7 @@ def _card(match: re.Match[str]) -> Found | None:
 def _iban(match: re.Match[str]) -> Found | None:
     """The longest beginning whose check digits hold: what follows may be the next word."""
     places = [place for place in range(*match.span()) if match.string[place].isalnum()]
-    values = [int(match.string[place], 36) for place in places]
+    values = [int(letter, 36) for letter in folded("".join(match.string[place] for place in places))]
     head = _appended(0, values[:4])
     rest, found = 0, None
     for count, value in enumerate(values[4:], start=5):
@@ -59,6 +61,24 @@ def _phone(match: re.Match[str]) -> Found | None:
     return match.span()
 
 
+_GAP: Final = rf"(?:{JOINT}|[()]){{0,3}}+"
+_NINE_DIGITS: Final = rf"(?=\d\d(?:\d{{6}}|{JOINT}\d\d{JOINT}\d{{4}})(?!\d))"
+_SIX_DIGITS: Final = r"(?=\d ?\d\d ?\d\d ?(?i:[A-D]))(?:(?<=(?P<near>[^\W\d_])\d)|(?<=(?P<far>[^\W\d_]) \d))"
+_DIGITS_OF_SSN: Final = re.compile(rf"\d(?<!\d\d)(?=\d)(?:{_NINE_DIGITS}|{_SIX_DIGITS})")
+_LETTERS_BEFORE: Final = {None: 0, "near": 2, "far": 3}
+_seven_digits = begins(rf"[+(\d](?<!\d.)(?=\+?(?:{_GAP}\d){{6}})")
+_uuids = begins(r"-(?<=[0-9a-fA-F]{8}-)(?=[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-)", back=8)
+
+
+def _ssns(text: str) -> Iterator[int]:
+    for found in _DIGITS_OF_SSN.finditer(text):
+        yield max(found.start() - _LETTERS_BEFORE[found.lastgroup], 0)
+
+
+def _phones(text: str) -> Iterator[int]:
+    return merge(_seven_digits(text), _uuids(text))
+
+
 CARD: Final = Pattern(
     re.compile(
         rf"(?<!\d)(?:(?P<core>\d{{4}}(?:{JOINT}\d{{4}}){{3}})(?!\d)(?:{JOINT}\d{{1,3}}(?!\d))?"
@@ -66,9 +86,13 @@ CARD: Final = Pattern(
     ),
     "[masked card]",
     _card,
+    begins(rf"\d(?=\d{{3}}{JOINT}?\d{{4}})(?<!\d\d)(?=(?:{JOINT}?\d){{12}})"),
 )
 IBAN: Final = Pattern(
-    re.compile(r"(?i)(?<![A-Z0-9])[A-Z]{2}[0-9]{2}(?:[ \u00a0\-]?[A-Z0-9]){11,30}"), "[masked iban]", _iban
+    re.compile(r"(?i)(?<![A-Z0-9])[A-Z]{2}[0-9]{2}(?:[ \u00a0\-]?[A-Z0-9]){11,30}"),
+    "[masked iban]",
+    _iban,
+    begins(r"(?i)[0-9](?<=(?<![A-Z0-9])[A-Z]{2}[0-9])(?=[0-9](?:[ \u00a0\-]?[A-Z0-9]){11})", back=2),
 )
 SSN: Final = Pattern(
     re.compile(
@@ -77,13 +101,15 @@ SSN: Final = Pattern(
     ),
     "[masked ssn]",
     whole,
+    _ssns,
 )
 PHONE: Final = Pattern(
     re.compile(
         r"(?P<other>[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"  # a UUID
         r"|(?<!\d)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?!\d)(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)?)"
-        rf"|(?<!\d)(?:\+|\(\+?)?\d(?:(?:{JOINT}|[()]){{0,3}}+\d){{6,}}+"
+        rf"|(?<!\d)(?:\+|\(\+?)?\d(?:{_GAP}\d){{6,}}+"
     ),
     "[masked phone]",
     _phone,
+    _phones,
 )

@@ -60,7 +60,10 @@ def _both(
     told = [content.block(each, _NO_DUTY) for each in output.content]
     agreement.check(told, structured)
     shaped = _shaped(structured, schema, duty)
-    return shaped, (_retold(told, shaped) if duty.shapes else [content.block(each, duty) for each in output.content])
+    if duty.shapes:
+        return shaped, _retold(told, shaped)
+    knowing = duty.knowing(structured, shaped)
+    return shaped, [content.block(each, knowing) for each in output.content]
 
 
 def _shaped(structured: dict[str, Json], schema: Validator | None, duty: Duty) -> dict[str, Json]:
