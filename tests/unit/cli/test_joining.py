@@ -32,6 +32,8 @@ def test_each_upstream_stands_in_the_catalog_and_in_egress_and_none_of_it_is_ser
         ("https://me:secret@crm.test/mcp", "neither user"),
         ("crm=ftp://crm.test", "not https"),
         ("nonsense", "not https"),
+        ("https://crm.test:99999/mcp", "leads nowhere"),
+        ("https://CRM.test/mcp", "no capitals"),
     ],
 )
 def test_a_url_that_no_gate_would_dial_is_refused_before_anything_is_made(word: str, told: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sallyport.cli import shipped
-from sallyport.pep import app, settings
+from sallyport.pep import hosting, settings
 from sallyport.pep.tools import NAMES
 from sallyport.runtime import strict_json
 from tests.support.laptop import here, init
@@ -158,7 +158,7 @@ def test_what_the_pdp_and_the_pep_find_is_told_together_and_once(policies: Path)
 
 async def test_the_names_that_the_check_knows_are_those_that_the_pep_serves(tmp_path: Path) -> None:
     made = init(tmp_path / "laptop")
-    async with app.hosted(settings.load(made / "pep.yaml")) as registry:
+    async with hosting.hosted(settings.load(made / "pep.yaml")) as registry:
         assert registry.names == NAMES
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from sallyport.pep.upstream.definitions import (
     CHANGED,
     GONE,
     NEVER_APPROVED,
+    UNPINNABLE,
     Definitions,
     Pace,
     prompt_key,
@@ -27,6 +29,7 @@ from sallyport.pep.upstream.failures import UpstreamUnavailable
 from sallyport.pep.upstream.listing import Kind, Listing, fetcher
 from sallyport.pep.upstream.pin import pin
 from tests.support.changing_server import Changing, changing, tool
+from tests.support.raw_lists import GOOD, raw_lists
 from tests.support.upstream_leg import leg
 
 PATIENCE = 20.0
@@ -392,7 +395,54 @@ async def test_the_watch_lives_on_whatever_a_fetch_raises() -> None:
         assert "RecursionError" in definitions.quarantined(held)["search"]
         said.trouble, said.tools = None, ({**SEARCH, "title": float("nan")},)
         definitions.changed("crm")
-        await until(lambda: "ValueError" in definitions.quarantined(held)["search"])
+        await until(lambda: definitions.quarantined(held)["search"].startswith(UNPINNABLE))
         said.tools = (SEARCH,)
         definitions.changed("crm")
         await until(lambda: definitions.quarantined(held) == {})
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        '{"name":"odd","x":1e400}',
+        '{"name":"odd","x":0.1000000000000000055511151231257827}',
+        '{"name":"odd","x":1,"x":2}',
+        '{"name":"odd","x":"\\ud800"}',
+        '"odd"',
+        "{}",
+        '{"name":["odd"]}',
+    ],
+)
+async def test_n21_one_tool_that_has_no_pin_puts_no_other_into_quarantine(odd: str) -> None:
+    with raw_lists(GOOD) as server:
+        held = catalog(json.loads(GOOD), {"name": "odd"}, upstreams={"crm": server.url})
+        server.entries = ['{"name":"odd"}', GOOD]
+        async with (
+            leg(server.port) as upstreams,
+            watching(Definitions(fetcher(upstreams), held, pace=QUICK)) as definitions,
+        ):
+            assert definitions.quarantined(held) == {}
+            server.entries = [odd, GOOD]
+            definitions.changed("crm")
+            await until(lambda: definitions.quarantined(held).keys() == {"odd"})
+            why = definitions.quarantined(held)["odd"]
+            assert why == GONE or why.startswith(UNPINNABLE)
+            server.entries = ['{"name":"odd"}', GOOD, odd]
+            definitions.changed("crm")
+            await until(lambda: definitions.quarantined(held) == ({} if why == GONE else {"odd": AMBIGUOUS}))
+
+
+async def test_n21_a_number_of_64_bits_is_pinned_by_every_digit() -> None:
+    def entry(number: int) -> str:
+        return f'{{"name":"count","inputSchema":{{"type":"object","maximum":{number}}}}}'
+
+    with raw_lists(entry(2**63 - 1)) as server:
+        held = catalog(json.loads(entry(2**63 - 1)), upstreams={"crm": server.url})
+        async with (
+            leg(server.port) as upstreams,
+            watching(Definitions(fetcher(upstreams), held, pace=QUICK)) as definitions,
+        ):
+            assert definitions.quarantined(held) == {}
+            server.entries = [entry(2**63)]
+            definitions.changed("crm")
+            await until(lambda: definitions.quarantined(held) == {"count": CHANGED})

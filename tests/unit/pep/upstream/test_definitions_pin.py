@@ -89,7 +89,13 @@ def test_a_pin_is_the_sha_256_of_the_canonical_form() -> None:
     assert pin({"b": 1.0, "a": "é"}) == hashlib.sha256('{"a":"é","b":1}'.encode()).hexdigest()
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**60, "\ud800"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**21, "\ud800"])
 def test_what_has_no_canonical_form_has_no_pin(value: Any) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 — the text is the encoder's
         pin({"name": value})
+
+
+@pytest.mark.parametrize("number", [2**53, 2**63 - 1, 2**63, 2**64 - 1, -(2**63)])
+def test_n21_every_digit_of_an_integer_beyond_a_double_changes_the_pin(number: int) -> None:
+    held = {pin({"name": "count", "inputSchema": {"maximum": one}}) for one in (number - 1, number, number + 1)}
+    assert len(held) == 3

@@ -65,3 +65,6 @@ def _check(url: str) -> None:
     except ValidationError as error:
         wrong = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
         raise Complaint(f"{plain(url)}: {wrong}", "write the upstream's URL as https://host:port/path") from None
+    from sallyport.cli.catalog.asking import destination  # noqa: PLC0415 — takes the PEP along
+
+    destination(url)  # before anything is made

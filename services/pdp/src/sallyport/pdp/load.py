@@ -60,7 +60,7 @@ class _Loader:
         self.problems: list[Problem] = list(_file_problems(contents.files))
 
     def load(self) -> Snapshot | None:
-        catalog = self._try(CATALOG, lambda data: settings.load_model(Catalog, data, CATALOG))
+        catalog = self._try(CATALOG, lambda data: settings.load_model(Catalog, data, CATALOG, exact=True))
         base = self._try(base_schema.FILE, lambda data: base_schema.read(_text(data, base_schema.FILE)))
         read: Iterable[Policy] = self._policies()
         if not self._vetted:  # all of them, whatever else is wrong
@@ -144,7 +144,7 @@ class _Loader:
         yield from policies.read(files, self.problems)
 
     def _inputs(self, catalog: Catalog, base: BaseSchema, found: Resources | None) -> Mapping[str, Record] | None:
-        document = strict_yaml.parse(self._contents.files[CATALOG], CATALOG)
+        document = strict_yaml.parse(self._contents.files[CATALOG], CATALOG, exact=True)
         inputs: dict[str, Record] = {}
         before = len(self.problems)
         self.problems += [

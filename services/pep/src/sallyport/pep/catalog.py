@@ -119,8 +119,8 @@ def read(data: bytes, *, compile_schema: Compile, reach: Reach) -> LoadedCatalog
 
     The PDP judges by this catalog already, and there is no going back to the one before.
     """
-    catalog = load_model(Catalog, data, FILE)
-    document = strict_yaml.parse(data, FILE)
+    catalog = load_model(Catalog, data, FILE, exact=True)
+    document = strict_yaml.parse(data, FILE, exact=True)
     found: list[Problem] = []
     inputs: dict[str, Validator] = {}
     outputs: dict[str, Validator] = {}

@@ -17,18 +17,19 @@ _MAX_PLAIN_EXPONENT: Final = 21  # ECMA-262 Number::toString
 _MIN_PLAIN_EXPONENT: Final = -6
 
 
-def encode(value: Json) -> bytes:
+def encode(value: Json, *, widest: int = MAX_INTEGER) -> bytes:
     """Serialise canonically, in UTF-8.
 
     Raises ValueError, which holds none of the value, on NaN, Infinity, a lone surrogate, an integer beyond ±(2^53-1),
-    a key that is no string, a type that JSON doesn't have, or nesting beyond what Python's stack takes.
+    a key that is no string, a type that JSON doesn't have, or nesting beyond what Python's stack takes. With `widest`,
+    integers up to it are written out: beyond RFC 8785, and only for what `exact_json` reads.
     """
     try:
         if _is_plain(value):
             text = _PLAIN.encode(value)
             if text.isascii() or not _SORTS_OTHERWISE.search(text):
                 return text.encode("utf-8")
-        return "".join(_pieces(value)).encode("utf-8")
+        return "".join(_pieces(value, widest)).encode("utf-8")
     except UnicodeEncodeError:
         raise ValueError("lone surrogate") from None
     except RecursionError:
@@ -53,7 +54,7 @@ def _is_plain(value: Json) -> bool:
     return kind is int and -MAX_INTEGER <= value <= MAX_INTEGER  # type: ignore[operator]
 
 
-def _pieces(value: Json) -> Iterator[str]:
+def _pieces(value: Json, widest: int = MAX_INTEGER) -> Iterator[str]:
     if value is None:
         yield "null"
     elif value is True:
@@ -63,33 +64,33 @@ def _pieces(value: Json) -> Iterator[str]:
     elif isinstance(value, str):
         yield encode_basestring(value)
     elif isinstance(value, int):
-        yield _integer(value)
+        yield _integer(value, widest)
     elif isinstance(value, float):
         yield _number(value)
     elif isinstance(value, list):
-        yield from _array(value)
+        yield from _array(value, widest)
     elif isinstance(value, dict):
-        yield from _object(value)
+        yield from _object(value, widest)
     else:
         raise ValueError("a type that JSON doesn't have")
 
 
-def _array(value: list[Json]) -> Iterator[str]:
+def _array(value: list[Json], widest: int) -> Iterator[str]:
     separator = "["
     for item in value:
         yield separator
-        yield from _pieces(item)
+        yield from _pieces(item, widest)
         separator = ","
     yield "]" if value else "[]"
 
 
-def _object(value: dict[str, Json]) -> Iterator[str]:
+def _object(value: dict[str, Json], widest: int) -> Iterator[str]:
     if not all(isinstance(key, str) for key in value):
         raise ValueError("a key that is no string")
     separator = "{"
     for key in sorted(value, key=_utf16):
         yield f"{separator}{encode_basestring(key)}:"
-        yield from _pieces(value[key])
+        yield from _pieces(value[key], widest)
         separator = ","
     yield "}" if value else "{}"
 
@@ -98,8 +99,8 @@ def _utf16(key: str) -> bytes:
     return key.encode("utf-16-be")  # RFC 8785 §3.2.3: keys sort by UTF-16 code units
 
 
-def _integer(value: int) -> str:
-    if not -MAX_INTEGER <= value <= MAX_INTEGER:
+def _integer(value: int, widest: int) -> str:
+    if not -widest <= value <= widest:
         raise ValueError("integer beyond ±(2^53-1)")
     return int.__repr__(value)
 

@@ -39,13 +39,13 @@ RelativePath: Final = PlainValidator(_against_base)
 ConfigPath = Annotated[Path, RelativePath]
 
 
-def load_model(model: type[M], data: bytes, name: str, *, base: Path | None = None) -> M:
+def load_model(model: type[M], data: bytes, name: str, *, base: Path | None = None, exact: bool = False) -> M:
     """Validate the YAML in `data` as `model`; `name` stands in the problems, `base` is what ConfigPaths start from.
 
     Values are judged as JSON is: a list may be a tuple and a string an enumeration's member, but "5" and true are no
-    integers. Raises ConfigError.
+    integers. `exact` as in `strict_yaml.parse`. Raises ConfigError.
     """
-    document = strict_yaml.parse(data, name)
+    document = strict_yaml.parse(data, name, exact=exact)
     if not isinstance(document.value, dict):
         raise ConfigError([Problem(name, *document.position(()), "must be a mapping of keys to values")])
     context = {"base": base.absolute() if base is not None else None}

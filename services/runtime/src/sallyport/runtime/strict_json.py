@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from json import JSONDecodeError, JSONDecoder, JSONEncoder
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
@@ -32,23 +33,35 @@ def parse(data: bytes, *, max_depth: int = MAX_DEPTH) -> Json:
     that overflow a double, integers beyond ±(2^53-1) (also as 1e17), lone surrogates, depth over `max_depth`, trailing data. An integral number
     written as a float, such as 1.0, stays a float.
     """
+    value = decoded(data, _DECODER, max_depth)
+    if _SURROGATE_ESCAPE.search(data):
+        _check_surrogates(value)
+    return value
+
+
+def decoded(data: bytes, decoder: JSONDecoder, max_depth: int) -> Json:
+    """What a decoder makes of it, with the same exception and bounds; what its hooks let through is the caller's."""
     if data.count(b"[") + data.count(b"{") > max_depth:  # the usual message has fewer, in strings or not
         _check_depth(data, max_depth)
     try:
-        value = cast("Json", _DECODER.decode(data.decode("utf-8")))
-        if _SURROGATE_ESCAPE.search(data):
-            _ENCODER.encode(value).encode("utf-8")
+        return cast("Json", decoder.decode(data.decode("utf-8")))
     except JsonRefused:
         raise
     except UnicodeDecodeError as error:
         raise JsonRefused(f"invalid UTF-8 at byte {error.start}") from None
-    except UnicodeEncodeError:
-        raise JsonRefused("lone surrogate") from None
     except JSONDecodeError as error:
         raise JsonRefused(f"malformed at character {error.pos}") from None
     except (RecursionError, MemoryError):
         raise JsonRefused("too deep or too large") from None
-    return value
+
+
+def _check_surrogates(value: Json) -> None:
+    try:
+        _ENCODER.encode(value).encode("utf-8")
+    except UnicodeEncodeError:
+        raise JsonRefused("lone surrogate") from None
+    except (RecursionError, MemoryError):
+        raise JsonRefused("too deep or too large") from None
 
 
 def _check_depth(data: bytes, max_depth: int) -> None:
@@ -89,7 +102,12 @@ def _constant(_literal: str) -> NoReturn:
     raise JsonRefused("NaN or Infinity")
 
 
-_DECODER: Final = JSONDecoder(
-    object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant
-)
+def decoder(
+    pairs: Callable[[list[tuple[str, Any]]], Any], integer: Callable[[str], Any], number: Callable[[str], Any]
+) -> JSONDecoder:
+    """For `decoded`. NaN and Infinity are no JSON to anybody."""
+    return JSONDecoder(object_pairs_hook=pairs, parse_int=integer, parse_float=number, parse_constant=_constant)
+
+
+_DECODER: Final = decoder(_object, _integer, _float)
 _ENCODER: Final = JSONEncoder(ensure_ascii=False, check_circular=False)

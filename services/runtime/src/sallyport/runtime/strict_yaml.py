@@ -26,6 +26,7 @@ _BOOLEANS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "F
 _INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,15})", re.ASCII)
 _TOO_LONG: Final = re.compile(r"[-+]?[1-9][0-9]{16,}", re.ASCII)
 _FLOAT: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,15})\.[0-9]{1,20}(?:[eE][-+]?[0-9]{1,2})?", re.ASCII)
+_WIDE: Final = re.compile(r"-?[1-9][0-9]{0,20}", re.ASCII)  # up to exact_json.WIDEST
 
 
 @dataclass(slots=True)
@@ -75,8 +76,11 @@ class Document:
         return node
 
 
-def parse(data: bytes, name: str) -> Document:
-    """Parse one document of at most 1 MiB, 32 levels and 100,000 nodes; ConfigError lists all that is wrong."""
+def parse(data: bytes, name: str, *, exact: bool = False) -> Document:
+    """Parse one document of at most 1 MiB, 32 levels and 100,000 nodes; ConfigError lists all that is wrong.
+
+    With `exact` integers may have the 21 digits of `exact_json`: a catalog holds the schemas that others wrote.
+    """
     if len(data) > MAX_BYTES:
         raise ConfigError.about(name, f"larger than {MAX_BYTES} bytes; split the file")
     try:
@@ -85,12 +89,12 @@ def parse(data: bytes, name: str) -> Document:
         raise ConfigError.about(name, f"not UTF-8 at byte {error.start}; save the file as UTF-8") from None
     if text.startswith("\ufeff"):
         raise ConfigError.about(name, "starts with a byte order mark; save the file without it")
-    return _Builder(name).build(text)
+    return _Builder(name, exact=exact).build(text)
 
 
 class _Builder:
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, *, exact: bool) -> None:
+        self._name, self._exact = name, exact
         self._problems: list[Problem] = []
         self._stack: list[_Open] = []
         self._documents = 0
@@ -191,6 +195,8 @@ class _Builder:
         if text in _BOOLEANS:
             return _BOOLEANS[text]
         if _INTEGER.fullmatch(text) and abs(int(text)) <= MAX_INTEGER:
+            return int(text)
+        if self._exact and _WIDE.fullmatch(text):
             return int(text)
         if _INTEGER.fullmatch(text) or _TOO_LONG.fullmatch(text):
             self._complain(event, "an integer beyond ±(2^53-1); put it in quotes if it is a name")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sallyport.cli import console
 from sallyport.cli.catalog import kept, pending
 from sallyport.cli.catalog import place as places
 from sallyport.cli.catalog.editing import Text
@@ -17,6 +18,7 @@ from sallyport.pep.catalog import SchemaRefused
 from sallyport.pep.schema import compile_schema
 from sallyport.pep.upstream.listing import Definition
 from sallyport.pep.upstream.pin import pin
+from sallyport.runtime.problems import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,16 @@ def _called(name: str, among: Sequence[Chosen]) -> list[Chosen]:
 
 def known_of(place: Place, written: Written, upstream: str) -> Known:
     values = {kind: list(written.values.get(kind) or []) for kind in ("tools", "prompts", "resources")}
-    return Known(written.catalog, values, kept.approved(place, upstream))
+    return Known(written.catalog, values, before(place, upstream))
+
+
+def before(place: Place, upstream: str) -> Mapping[str, Definition]:
+    """What approvals stand on. It only tells old words: without it `diff` shows less, and everything is judged as it was."""
+    try:
+        return kept.approved(place, upstream)
+    except ConfigError as error:
+        console.warn(f"{error}; it is left aside, so old words can't be shown, and written anew at the next approval")
+        return {}
 
 
 def waiting(place: Place, written: Written, upstream: str) -> Waiting | None:
@@ -140,8 +151,8 @@ def edited(
     return places.parse(text.text.encode(), name)
 
 
-def definitions(waiting: Waiting, before: Mapping[str, Definition], written: Written) -> list[Definition]:
+def definitions(waiting: Waiting, former: Mapping[str, Definition], written: Written) -> list[Definition]:
     """Those that approvals in the catalog stand on."""
     pins = {tool.pin for tool in written.catalog.tools} | {prompt.pin for prompt in written.catalog.prompts}
-    held = {**before, **{pin(one): one for kind in ("tools", "prompts") for one in waiting.snapshot.listing.of(kind)}}
+    held = {**former, **{pin(one): one for kind in ("tools", "prompts") for one in waiting.snapshot.listing.of(kind)}}
     return [definition for digest, definition in held.items() if digest in pins]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from sallyport.cli.complaint import Complaint, Exit
-from sallyport.cli.plain import cut, plain
+from sallyport.cli.catalog import unlistable
+from sallyport.cli.catalog.sifting import Sifted, sifted
+from sallyport.cli.complaint import Complaint
+from sallyport.cli.plain import plain
 from sallyport.contract.surfaces import Upstream
 from sallyport.pep.egress import Egress, EgressRefused
 from sallyport.pep.egress.allowed import destination_of
@@ -20,8 +21,6 @@ from sallyport.pep.upstream.files import Files
 from sallyport.pep.upstream.listing import Kind, Listing, ListingRefused, fetcher
 from sallyport.runtime import settings
 
-_UNAUTHORIZED = re.compile(r"\bHTTP 40[13]\b")
-_NOT_STRICT = "isn't JSON as we take it"
 ALL: frozenset[Kind] = frozenset({"tools", "prompts", "resources", "templates"})
 
 
@@ -49,34 +48,14 @@ def destination(url: str) -> str:
         raise Complaint(f"{plain(url)}: {refused}", "write the upstream's URL as https://host:port/path") from None
 
 
-def ask(name: str, upstream: Upstream, means: Means) -> Listing:
+def ask(name: str, upstream: Upstream, means: Means) -> Sifted:
     """Everything that it lists. The operator named it, so its host and port may be connected to, and no other."""
     leads_to = destination(upstream.url)
     entry = _entry(leads_to, means.egress)
     try:
-        return asyncio.run(_ask(name, upstream, entry, means.files))
+        return sifted(asyncio.run(_ask(name, upstream, entry, means.files)))
     except (UpstreamUnavailable, UpstreamBroke, ListingRefused, EgressRefused, TimeoutError) as error:
-        said = str(error) or type(error).__name__
-        wrong = f"{name} at {plain(upstream.url)} can't be listed: {cut(plain(said), 500)}"
-        raise Complaint(wrong, _next_step(name, upstream, said), Exit.UNAVAILABLE) from None
-
-
-def _next_step(name: str, upstream: Upstream, said: str) -> str:
-    if _NOT_STRICT in said:
-        return "have the server corrected: no number beyond ±(2^53-1), no key twice, UTF-8 alone (RFC 7493)"
-    folder = "beneath `upstreams` in pep.yaml (or --files)"
-    if not _UNAUTHORIZED.search(said):
-        return (
-            "see that it runs and speaks MCP over streamable HTTP there; a CA or credential of its own lies in its "
-            f"folder {folder}"
-        )
-    if upstream.credential is not None:
-        return f"correct the value of {plain(upstream.credential)} in {name}/credential {folder}"
-    return (
-        f"it wants a credential: write {name} under `upstreams` in catalog.yaml with its url and "
-        f"`credential: authorization` (the header's name) first, the header's value into {name}/credential {folder}, "
-        f"and pull {name}"
-    )
+        raise unlistable.complaint(name, upstream, str(error) or type(error).__name__, means.files) from None
 
 
 def _entry(leads_to: str, egress: Iterable[EgressEntry]) -> EgressEntry:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sallyport.cli.catalog.review import Kind, Known, there_of
+from sallyport.cli.catalog.sifting import Sifted
 from sallyport.cli.plain import cut, plain
-from sallyport.pep.upstream.listing import Definition, Listing
+from sallyport.pep.upstream.listing import Definition
 from sallyport.pep.upstream.pin import pin
-from sallyport.runtime import canonical_json
+from sallyport.runtime import exact_json
 
 _MAX_VALUE: Final = 2000  # bytes shown of one value
 _MAX_FIELDS: Final = 200  # shown of one definition
@@ -27,14 +28,19 @@ class Difference:
     lines: tuple[str, ...]
 
 
-def differences(listing: Listing, known: Known, upstream: str) -> Iterator[Difference]:
+def differences(said: Sifted, known: Known, upstream: str) -> Iterator[Difference]:
+    listing = said.listing
+    lost = {(one.kind, one.name): one.why for one in said.lost}
     for kind in ("tools", "prompts"):
         now: dict[str, list[Definition]] = {}
         for definition in listing.of(kind):
             now.setdefault(str(definition.get("name")), []).append(definition)
         for entry in known.values.get(kind, []):
             there = there_of(entry, upstream)
-            lines = tuple(_of_entry(entry, now.get(there, []), known.before)) if there is not None else ()
+            if there is None:
+                continue
+            why = lost.get((kind, there))
+            lines = (f"can't be pinned: {why}",) if why else tuple(_of_entry(entry, now.get(there, []), known.before))
             if lines:
                 yield Difference(kind, str(entry.get("name")), lines)
     listed = {str(item.get("uri")) for item in listing.of("resources")}
@@ -90,7 +96,7 @@ def _walk(old: Any, new: Any, pointer: str) -> Iterator[str]:
         yield f"+ {_place(pointer)}: {_shown(new)}"
     elif new is _ABSENT:
         yield f"- {_place(pointer)}: {_shown(old)}"
-    elif canonical_json.encode(old) != canonical_json.encode(new):
+    elif exact_json.encode(old) != exact_json.encode(new):
         yield f"  {_place(pointer)}: {_shown(old)} -> {_shown(new)}"
 
 
@@ -103,4 +109,4 @@ def _place(pointer: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    return cut(plain(canonical_json.encode(value).decode()), _MAX_VALUE)
+    return cut(plain(exact_json.encode(value).decode()), _MAX_VALUE)

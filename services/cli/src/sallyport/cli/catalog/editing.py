@@ -13,7 +13,7 @@ from typing import Any, Final
 import yaml
 
 from sallyport.cli.catalog import yaml_text
-from sallyport.runtime import canonical_json, strict_yaml
+from sallyport.runtime import exact_json, strict_yaml
 from sallyport.runtime.problems import ConfigError
 
 _STEP: Final = 2  # blanks of indentation where nothing says otherwise
@@ -33,7 +33,7 @@ class Text:
     @classmethod
     def of(cls, text: str, name: str) -> Text:
         """Raises ConfigError where our own reader doesn't take it."""
-        value = strict_yaml.parse(text.encode(), name).value
+        value = strict_yaml.parse(text.encode(), name, exact=True).value
         return cls(text, value if isinstance(value, dict) else {})
 
     def append(self, key: str, items: Sequence[Any], *, apart: bool = False) -> Text:
@@ -170,4 +170,4 @@ def _indented(lines: Sequence[str], column: int) -> str:
 
 
 def _same(one: Any, other: Any) -> bool:
-    return canonical_json.encode(one) == canonical_json.encode(other)
+    return exact_json.encode(one) == exact_json.encode(other)

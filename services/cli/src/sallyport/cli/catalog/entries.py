@@ -13,6 +13,7 @@ from sallyport.cli.catalog.tightening import carried_over, open_places, tightene
 from sallyport.contract.surfaces import MAX_URI
 from sallyport.pep.catalog import SchemaRefused
 from sallyport.pep.schema import compile_schema
+from sallyport.runtime import exact_json
 
 MAX_TITLE: Final = 256  # as in the contract
 MAX_DESCRIPTION: Final = 8192
@@ -130,7 +131,7 @@ def _integral(node: Any) -> Any:
         return [_integral(item) for item in node]
     if isinstance(node, dict):
         return {key: _integral(value) for key, value in node.items()}
-    return int(node) if isinstance(node, float) and node.is_integer() else node
+    return int(node) if isinstance(node, float) and node.is_integer() and abs(node) <= exact_json.WIDEST else node
 
 
 def _cleaned(node: Any) -> Any:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from sallyport.cli.catalog.place import Place
+from sallyport.cli.catalog.sifting import sifted
 from sallyport.pep.upstream.listing import KINDS, Definition, Kind, Listing
 from sallyport.pep.upstream.pin import pin
-from sallyport.runtime import atomic_file, canonical_json, strict_json
+from sallyport.runtime import atomic_file, exact_json, strict_json
 from sallyport.runtime.problems import ConfigError
 
 MAX_BYTES: Final = 32 << 20
@@ -63,15 +64,16 @@ def read_snapshot(place: Place, upstream: str) -> Snapshot | None:
             "listing": dict(listing),
         }:
             kinds: dict[Kind, tuple[Definition, ...]] = {kind: _definitions(listing.get(kind)) for kind in KINDS}
-            return Snapshot(url, era, pulled, prefix, keep_open, Listing(kinds))
-    raise ConfigError.about(path, "isn't as `catalog pull` writes it; pull again")
+            if not sifted(Listing(kinds)).lost:
+                return Snapshot(url, era, pulled, prefix, keep_open, Listing(kinds))
+    raise ConfigError.about(path, "isn't as `catalog pull` writes it")
 
 
 def approved(place: Place, upstream: str) -> dict[str, Definition]:
     """By pin, the definitions that approvals stand on, as far as they are there. Raises ConfigError."""
     value = _read(place.approved / f"{upstream}.json")
     found = _definitions(value.get("definitions")) if isinstance(value, dict) else ()
-    return {pin(definition): definition for definition in found}
+    return {digest: definition for definition in found if (digest := _pin(definition))}
 
 
 def write_approved(place: Place, upstream: str, definitions: Iterable[Definition]) -> None:
@@ -85,18 +87,25 @@ def forget(place: Place, upstream: str) -> None:
         (place.pending / f"{upstream}{suffix}").unlink(missing_ok=True)
 
 
+def _pin(definition: Definition) -> str:
+    try:
+        return pin(definition)
+    except ValueError:
+        return ""  # somebody wrote into the file; what has no pin is nobody's
+
+
 def _definitions(value: Any) -> tuple[Definition, ...]:
     return tuple(item for item in value if isinstance(item, Mapping)) if isinstance(value, list) else ()
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:
-    atomic_file.write(path, canonical_json.encode(value) + b"\n", mode=_MODE)
+    atomic_file.write(path, exact_json.encode(value) + b"\n", mode=_MODE)
 
 
 def _read(path: Path) -> Any:
     if not path.exists():
         return None
     try:
-        return strict_json.parse(atomic_file.read_public(path, MAX_BYTES))
+        return exact_json.parse(atomic_file.read_public(path, MAX_BYTES))
     except strict_json.JsonRefused as refused:
-        raise ConfigError.about(path, f"isn't as this command wrote it ({refused}); pull again") from None
+        raise ConfigError.about(path, f"isn't as these commands write it ({refused})") from None

@@ -6,6 +6,7 @@ A reviewer may edit it; comments are written anew each time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from sallyport.cli.catalog import yaml_text
@@ -48,19 +49,35 @@ def write(place: Place, upstream: str, snapshot: Snapshot, review: Review, edite
             size += len(written.encode())
             text += written if begun else f"{kind}:\n{written}"
             begun = True
-    atomic_file.write(place.pending / f"{upstream}.yaml", text.encode(), mode=_MODE)
+    atomic_file.write(file(place, upstream), text.encode(), mode=_MODE)
     return tuple(left_out)
 
 
 def read(place: Place, upstream: str) -> Entries:
     """As they stand there now, edits and all. Raises ConfigError."""
-    path = place.pending / f"{upstream}.yaml"
+    path = file(place, upstream)
     if not path.exists():
         return {}
-    value = strict_yaml.parse(atomic_file.read_public(path, strict_yaml.MAX_BYTES), str(path)).value
-    if not isinstance(value, dict):
-        raise ConfigError.about(path, "isn't as `catalog pull` writes it; pull again")
-    return {kind: {key(kind, entry): entry for entry in _list(value.get(kind))} for kind in KINDS}
+    value = strict_yaml.parse(atomic_file.read_public(path, strict_yaml.MAX_BYTES), str(path), exact=True).value
+    lists: dict[Kind, Any] = {kind: value.get(kind) if isinstance(value, dict) else "" for kind in KINDS}
+    for entries in lists.values():
+        if entries is not None and not (isinstance(entries, list) and all(isinstance(one, dict) for one in entries)):
+            raise ConfigError.about(path, "isn't as `catalog pull` writes it")
+    return {kind: {key(kind, entry): entry for entry in lists[kind] or ()} for kind in KINDS}
+
+
+def file(place: Place, upstream: str) -> Path:
+    return place.pending / f"{upstream}.yaml"
+
+
+def put_aside(place: Place, upstream: str) -> Path | None:
+    """A review that can't be read may hold somebody's work; where it is now, if it was there."""
+    path = file(place, upstream)
+    if not path.exists():
+        return None
+    kept = path.with_name(f"{path.name}.unreadable")
+    path.replace(kept)
+    return kept
 
 
 def key(kind: Kind, entry: Mapping[str, Any]) -> str:
@@ -68,10 +85,6 @@ def key(kind: Kind, entry: Mapping[str, Any]) -> str:
         entry.get("name") if kind != "resources" else entry.get("uri") or entry.get("template") or entry.get("prefix")
     )
     return str(found)
-
-
-def _list(value: Any) -> list[dict[str, Any]]:
-    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
 def _entry(candidate: Candidate, entry: Mapping[str, Any]) -> str | None:

@@ -59,6 +59,6 @@ def read(place: Place) -> Written:
 
 
 def parse(data: bytes, name: str) -> Written:
-    catalog = settings.load_model(Catalog, data, name)
-    values = strict_yaml.parse(data, name).value
+    catalog = settings.load_model(Catalog, data, name, exact=True)
+    values = strict_yaml.parse(data, name, exact=True).value
     return Written(data, values if isinstance(values, dict) else {}, catalog)

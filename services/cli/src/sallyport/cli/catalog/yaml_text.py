@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from sallyport.runtime import canonical_json, strict_yaml
+from sallyport.runtime import exact_json, strict_yaml
 from sallyport.runtime.problems import ConfigError
 
 # Word by word: as one expression for the whole text its time would grow with the square of it, or worse.
@@ -42,8 +42,8 @@ def flow(value: Any) -> str:
 def checked(text: str, meant: Any) -> str:
     """The text, if reading it gives what was meant. Raises NotWritable."""
     try:
-        read = strict_yaml.parse(text.encode(), "").value
-        same = canonical_json.encode(read) == canonical_json.encode(meant)
+        read = strict_yaml.parse(text.encode(), "", exact=True).value
+        same = exact_json.encode(read) == exact_json.encode(meant)
     except (ConfigError, ValueError):
         same = False
     if not same:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sallyport.cli import console
-from sallyport.cli.commands.catalog_words import CatalogFile, place_of
+from sallyport.cli.commands.catalog_words import CatalogFile, named, place_of
 from sallyport.cli.complaint import Complaint, Exit
 from sallyport.cli.plain import plain
 from sallyport.runtime.problems import ConfigError
@@ -43,8 +43,7 @@ def approve(
 
     A tool whose effect nobody reviewed counts as destructive. Exit code: 0 approved, 2 wrong usage, 3 refused.
     """
-    from sallyport.cli.catalog import approving  # noqa: PLC0415 — takes the PEP along
-    from sallyport.cli.catalog import place as places  # noqa: PLC0415
+    from sallyport.cli.catalog import place as places  # noqa: PLC0415 — takes the PEP along
 
     place, rest = place_of(words, catalog)
     if not rest:
@@ -55,12 +54,7 @@ def approve(
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", upstream):  # it becomes a file's name
         raise Complaint(f"{plain(upstream)!r} is no upstream's name", "name the one whose review this is about")
     written = places.read(place)
-    waiting = approving.waiting(place, written, upstream)
-    if waiting is None:
-        raise Complaint(
-            f"nothing was pulled from {plain(upstream)!r}",
-            f"ask it first: {console.command('catalog', 'pull', str(words[0]), plain(upstream))}",
-        )
+    waiting = _waiting(place, written, upstream)
     kinds: tuple[Kind, ...] = tuple(kind for kind, wanted in (("prompts", prompts), ("resources", resources)) if wanted)  # type: ignore[misc]
     wanted = kinds or ("tools",)
     chosen = _chosen(waiting, wanted, None if everything else names, set(despite_findings or ()))
@@ -70,6 +64,25 @@ def approve(
         console.out.print("nothing to approve")
     if everything:
         _tell_others(waiting, wanted)
+
+
+def _waiting(place: Place, written: Written, upstream: str) -> Waiting:
+    from sallyport.cli.catalog import approving, pending  # noqa: PLC0415
+
+    pull = console.command("catalog", "pull", *named(place), upstream)
+    try:
+        waiting = approving.waiting(place, written, upstream)
+    except ConfigError as error:
+        raise Complaint(
+            f"the review of {upstream} can't be read:\n{error}",
+            f"correct it there, or have it made anew, which puts this one aside: {pull}",
+            Exit.REFUSED,
+        ) from None
+    if waiting is None:
+        raise Complaint(f"nothing was pulled from {upstream!r}", f"ask it first: {pull}")
+    if not pending.file(place, upstream).exists():
+        raise Complaint(f"{pending.file(place, upstream)} isn't there, which you review", f"have it made anew: {pull}")
+    return waiting
 
 
 def _tell_others(waiting: Waiting, wanted: Sequence[Kind]) -> None:
@@ -127,7 +140,7 @@ def _approve(
             f"catalog.yaml would not load:\n{error}", "correct the review, then approve again", Exit.REFUSED
         ) from None
     _must_load(place, new)
-    kept.write_approved(place, upstream, approving.definitions(waiting, kept.approved(place, upstream), new))
+    kept.write_approved(place, upstream, approving.definitions(waiting, approving.before(place, upstream), new))
     atomic_file.write(place.catalog, new.data, mode=place.catalog.stat().st_mode & 0o777)
     _move_on(place, upstream, waiting, new)
     for candidate, entry in entries:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sallyport.cli import console
-from sallyport.cli.commands.catalog_words import CatalogFile, FilesFolder, place_of, upstream_of
+from sallyport.cli.commands.catalog_words import CatalogFile, EachUpstream, FilesFolder, place_of, upstream_of
 from sallyport.cli.complaint import Exit
 from sallyport.cli.plain import plain
+
+if TYPE_CHECKING:
+    from sallyport.cli.catalog.place import Place, Written
+    from sallyport.cli.catalog.sifting import Sifted
 
 
 def diff(
@@ -23,26 +27,35 @@ def diff(
 
     Exit code: 0 all is as approved, 1 something differs, 2 wrong usage, 4 an upstream doesn't answer.
     """
-    from sallyport.cli.catalog import approving, asking  # noqa: PLC0415 — takes the PEP along
+    from sallyport.cli.catalog import asking  # noqa: PLC0415 — takes the PEP along
     from sallyport.cli.catalog import place as places  # noqa: PLC0415
-    from sallyport.cli.catalog.changes import differences  # noqa: PLC0415
-    from sallyport.cli.catalog.review import Asked, review  # noqa: PLC0415
 
     place, names = place_of(words, catalog)
     written = places.read(place)
     means = asking.Means.of(place.pep_config, files)
-    differs = False
+    differs, each = False, EachUpstream()
     for name in names or sorted(written.catalog.upstreams):
-        listing = asking.ask(name, upstream_of(written, name), means)
-        known = approving.known_of(place, written, name)
-        for difference in differences(listing, known, name):
-            differs = True
-            console.out.print(f"{name}: {difference.kind.removesuffix('s')} {plain(difference.key)}")
-            for line in difference.lines:
-                console.out.print(f"    {line}")
-        new = [one.key for one in review(listing, known, Asked(name)).candidates if not one.changed]
-        if new:  # what isn't in the catalog isn't served, so it is news and no difference
-            console.step(f"{name}: not in the catalog: {', '.join(map(plain, new[:50]))}")
+        upstream = upstream_of(written, name)
+        with each.one():
+            differs |= _differs(place, written, name, asking.ask(name, upstream, means))
+    each.end()
     if differs:
         raise typer.Exit(Exit.FAILED)
     console.out.print("all is as approved")
+
+
+def _differs(place: Place, written: Written, name: str, said: Sifted) -> bool:
+    from sallyport.cli.catalog import approving  # noqa: PLC0415
+    from sallyport.cli.catalog.changes import differences  # noqa: PLC0415
+    from sallyport.cli.catalog.review import Asked, review  # noqa: PLC0415
+
+    differs, known = False, approving.known_of(place, written, name)
+    for difference in differences(said, known, name):
+        differs = True
+        console.out.print(f"{name}: {difference.kind.removesuffix('s')} {plain(difference.key)}")
+        for line in difference.lines:
+            console.out.print(f"    {line}")
+    new = [one.key for one in review(said.listing, known, Asked(name)).candidates if not one.changed]
+    if new:  # what isn't in the catalog isn't served, so it is news and no difference
+        console.step(f"{name}: not in the catalog: {', '.join(map(plain, new[:50]))}")
+    return differs

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sallyport.cli import console
-from sallyport.cli.commands.catalog_words import CatalogFile, FilesFolder, place_of, upstream_of
+from sallyport.cli.commands.catalog_words import CatalogFile, EachUpstream, FilesFolder, named, place_of, upstream_of
 from sallyport.cli.complaint import Complaint
-from sallyport.cli.plain import plain
+from sallyport.cli.plain import cut, plain
+from sallyport.runtime.problems import ConfigError
 
 if TYPE_CHECKING:
+    from sallyport.cli.catalog.approving import Waiting
     from sallyport.cli.catalog.asking import Means
     from sallyport.cli.catalog.kept import Snapshot
     from sallyport.cli.catalog.place import Place, Written
     from sallyport.cli.catalog.review import Asked, Candidate, Review
+    from sallyport.cli.catalog.sifting import Lost
     from sallyport.contract.surfaces import Upstream
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
@@ -58,17 +61,33 @@ def pull(
     place, rest = place_of(words, catalog)
     written = places.read(place)
     means = asking.Means.of(place.pep_config, files)
+    each = EachUpstream()
     for upstream, entry in _upstreams(written, rest, name).items():
         console.step(f"asking {upstream} at {plain(entry.url)}")
-        _pull(place, written, upstream, entry, means, _asked(place, upstream, prefix, keep_open))
+        with each.one():
+            before = _before(place, written, upstream)
+            _pull(place, written, upstream, entry, means, _asked(before, upstream, prefix, keep_open), before)
+    each.end()
 
 
-def _asked(place: Place, upstream: str, prefix: str | None, keep_open: bool | None) -> Asked:
+def _before(place: Place, written: Written, upstream: str) -> Waiting | None:
+    """The review that waits. One that can't be read is made anew, and nobody has to take it away first."""
+    from sallyport.cli.catalog import approving, pending  # noqa: PLC0415
+
+    try:
+        return approving.waiting(place, written, upstream)
+    except ConfigError as error:
+        kept = pending.put_aside(place, upstream)
+        where = f"; what you wrote into it is in {kept}" if kept else ""
+        console.warn(f"the review of {upstream} can't be read, so it is made anew{where}:\n{error}")
+        return None
+
+
+def _asked(waiting: Waiting | None, upstream: str, prefix: str | None, keep_open: bool | None) -> Asked:
     """What isn't said is as in the review that waits: its edits are of the names that it gave."""
-    from sallyport.cli.catalog import kept  # noqa: PLC0415
     from sallyport.cli.catalog.review import Asked  # noqa: PLC0415
 
-    before = kept.read_snapshot(place, upstream) if prefix is None or keep_open is None else None
+    before = waiting.snapshot if waiting else None
     if prefix is None and before is not None and before.prefix:
         console.step(f"names begin with {plain(before.prefix)}, as in the review that waits; --prefix '' for none")
     return Asked(
@@ -124,29 +143,37 @@ def _new(url: str) -> Upstream:
         raise Complaint(f"{plain(url)}: {wrong}", "write the upstream's URL as https://host:port/path") from None
 
 
-def _pull(place: Place, written: Written, name: str, upstream: Upstream, means: Means, asked: Asked) -> None:
+def _pull(
+    place: Place,
+    written: Written,
+    name: str,
+    upstream: Upstream,
+    means: Means,
+    asked: Asked,
+    before: Waiting | None,
+) -> None:
     from sallyport.cli.catalog import approving, asking, kept, pending  # noqa: PLC0415
     from sallyport.cli.catalog.review import review  # noqa: PLC0415
 
-    listing = asking.ask(name, upstream, means)
+    said = asking.ask(name, upstream, means)
+    listing = said.listing
     pulled = datetime.now(UTC).isoformat(timespec="seconds")
     snapshot = kept.Snapshot(upstream.url, upstream.era, pulled, asked.prefix, asked.keep_open, listing)
     found = review(listing, approving.known_of(place, written, name), asked)
-    edits = _edits(place, written, name, snapshot, found)
+    edits = _edits(before, snapshot, found)
     if not found.candidates:
         kept.forget(place, name)
         left_out: Sequence[Candidate] = ()
     else:
         kept.write_snapshot(place, name, snapshot)
         left_out = pending.write(place, name, snapshot, found, edits)
+    for lost in said.lost[:_SHOWN]:
+        console.warn(f"left out: {_named_lost(lost)}: {lost.why}")
     _tell(place, name, found, left_out)
 
 
-def _edits(place: Place, written: Written, name: str, snapshot: Snapshot, found: Review) -> dict[Any, dict[str, Any]]:
+def _edits(before: Waiting | None, snapshot: Snapshot, found: Review) -> dict[Any, dict[str, Any]]:
     """What a reviewer wrote into the review of the very same definitions, asked for in the same way."""
-    from sallyport.cli.catalog import approving  # noqa: PLC0415
-
-    before = approving.waiting(place, written, name)
     same = before is not None and (before.snapshot.prefix, before.snapshot.keep_open) == (
         snapshot.prefix,
         snapshot.keep_open,
@@ -175,14 +202,14 @@ def _tell(place: Place, name: str, found: Review, left_out: Sequence[Candidate])
     console.out.print(f"{name}: {len(found.candidates)} to review, {found.approved} approved as they are")
     if found.candidates:
         console.out.print(f"review {place.pending / f'{name}.yaml'}")
-        console.out.print(f"next: {console.command('catalog', 'approve', _named(place), name, 'NAME...')}")
+        console.out.print(f"next: {console.command('catalog', 'approve', *named(place), name, 'NAME...')}")
         others = [f"--{kind}" for kind in ("prompts", "resources") if found.of(kind)]
         if others:
             console.out.print(f"      with {' or '.join(others)} for those")
 
 
+def _named_lost(lost: Lost) -> str:
+    return f"{lost.kind}: {'one' if lost.name is None else plain(cut(lost.name, 128))}"
+
+
 _KINDS = {"tools": "tool", "prompts": "prompt", "resources": "resource"}
-
-
-def _named(place: Place) -> str:
-    return str(place.pending.parent) if place.pep_config else f"--catalog={place.catalog}"

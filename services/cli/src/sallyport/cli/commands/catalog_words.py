@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sallyport.cli import console
-from sallyport.cli.complaint import Complaint
+from sallyport.cli.complaint import Complaint, Exit
 from sallyport.cli.plain import plain
 
 if TYPE_CHECKING:
@@ -41,6 +42,32 @@ def place_of(words: Sequence[str], catalog: Path | None) -> tuple[Place, tuple[s
             "no directory is named", f"name one made by `{console.command('init', 'DIR')}`, or --catalog FILE"
         )
     return Place.at(Path(words[0])), tuple(words[1:])
+
+
+def named(place: Place) -> tuple[str, ...]:
+    """How an operator names it."""
+    return (str(place.pending.parent),) if place.pep_config else (f"--catalog={place.catalog}",)
+
+
+class EachUpstream:
+    """One that can't be listed keeps no other from being asked; the exit code tells of it at the end."""
+
+    def __init__(self) -> None:
+        self._failed = False
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        try:
+            yield
+        except Complaint as complaint:
+            if complaint.code is not Exit.UNAVAILABLE:
+                raise
+            console.show(complaint)
+            self._failed = True
+
+    def end(self) -> None:
+        if self._failed:
+            raise typer.Exit(Exit.UNAVAILABLE)
 
 
 def upstream_of(written: Written, name: str) -> Upstream:

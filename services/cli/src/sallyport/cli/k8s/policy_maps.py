@@ -92,9 +92,10 @@ def compose(given: Contents, stored: Stored) -> Contents:
 def _same_catalog(ours: bytes, theirs: bytes) -> bool:
     """By what they say: Helm writes the keys in another order."""
     try:
-        return settings.load_model(Catalog, ours, CATALOG) == settings.load_model(Catalog, theirs, CATALOG)
+        mine, yours = (settings.load_model(Catalog, data, CATALOG, exact=True) for data in (ours, theirs))
     except ConfigError:
         return False
+    return mine == yours
 
 
 def sources(place: Path, files: Iterable[str]) -> Sources:

@@ -43,5 +43,8 @@ def read(contents: Contents) -> Parts:
         roles.load(files[roles.FILE], base, [tool.name for tool in snapshot.catalog.tools]),
         agents.load(files[agents.FILE], found.orgs),
         found,
-        {name: strict_yaml.parse(files[name], name) for name in (CATALOG, roles.FILE, agents.FILE, resources.FILE)},
+        {
+            name: strict_yaml.parse(files[name], name, exact=name == CATALOG)
+            for name in (CATALOG, roles.FILE, agents.FILE, resources.FILE)
+        },
     )

@@ -11,7 +11,7 @@ from jsonschema_rs import Draft202012Validator, ReferencingError, RegexOptions, 
 from sallyport.pep.catalog import SchemaRefused
 from sallyport.pep.model import Json
 from sallyport.pep.schema.expansion import check_expansion
-from sallyport.runtime import canonical_json
+from sallyport.runtime import exact_json
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 MAX_SHOWN: Final = 200  # characters of a pointer or an expectation
@@ -97,6 +97,6 @@ def _pointer(path: Sequence[str | int]) -> str:
 
 def _spell(expected: Any) -> str:
     try:
-        return canonical_json.encode(expected).decode()[:MAX_SHOWN]
+        return exact_json.encode(expected).decode()[:MAX_SHOWN]
     except ValueError:
         return "another value"

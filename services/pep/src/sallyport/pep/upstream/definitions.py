@@ -27,8 +27,10 @@ NEVER_APPROVED: Final = "never approved: it has no pin; run sallyport catalog pu
 CHANGED: Final = "its definition isn't the approved one; run sallyport catalog diff"
 GONE: Final = "its upstream no longer lists it"
 AMBIGUOUS: Final = "its upstream lists it more than once, in different words"
+UNPINNABLE: Final = "its definition holds what can't be pinned"
 _PROMPT: Final = "prompt:"  # outside the alphabet of names: a prompt never stands for a tool
 _AMBIGUOUS_PIN: Final = ""
+_NO_PIN: Final = "!"  # and why; like the one above it is nobody's
 _MAX_TROUBLE: Final = 200  # characters
 _HELD_ANSWERS: Final = 4  # catalogs: the one in force, and its neighbour while they are swapped
 _log: Final = structlog.get_logger()
@@ -232,6 +234,8 @@ class Definitions:
             return GONE
         if now_there == _AMBIGUOUS_PIN:
             return AMBIGUOUS
+        if now_there.startswith(_NO_PIN):
+            return f"{UNPINNABLE}: {now_there.removeprefix(_NO_PIN)}"
         return "" if now_there == entry.pin else CHANGED
 
     def _until(self, now: float) -> float:
@@ -276,6 +280,13 @@ def _kinds(catalog: Catalog, upstream: str) -> frozenset[Kind]:
     return frozenset(entry.kind for entry in _entries(catalog) if entry.upstream == upstream)
 
 
+def _pin(definition: Definition) -> str:
+    try:
+        return pin(definition)
+    except ValueError as error:
+        return f"{_NO_PIN}{error}"
+
+
 def _pins(items: Mapping[Kind, tuple[Definition, ...]]) -> dict[tuple[Kind, str], str]:
     """By kind and name as listed; an ambiguous one has the pin that nothing has."""
     found: dict[tuple[Kind, str], str] = {}
@@ -284,7 +295,7 @@ def _pins(items: Mapping[Kind, tuple[Definition, ...]]) -> dict[tuple[Kind, str]
             name = definition.get("name")
             if not isinstance(name, str):
                 continue  # nothing can be approved under it
-            digest = pin(definition)
+            digest = _pin(definition)
             if found.setdefault((kind, name), digest) != digest:
                 found[kind, name] = _AMBIGUOUS_PIN
     return found

@@ -19,4 +19,5 @@ class Forward:
     digest: str  # of what was judged, for the assertion
     timeout_ms: int
     result_bytes: int  # cap of the whole answer
+    definitions: bool = False  # the gate's own question for what an approval holds on to: see `incoming.listed`
     param_headers: tuple[tuple[str, str], ...] = ()  # Mcp-Param-* of the tool's x-mcp-header, already encoded

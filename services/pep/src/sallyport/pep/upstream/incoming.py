@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from sallyport.pep.model import Failed, Json, Reply
 from sallyport.pep.upstream.failures import UpstreamBroke
-from sallyport.runtime import strict_json
+from sallyport.runtime import exact_json, strict_json
 
 _OURS: Final = frozenset({"resultType", "ttlMs", "cacheScope"})  # the gate says these itself
 _TYPES: Final = frozenset({"complete", "input_required", "task"})
@@ -49,12 +49,7 @@ class Unbelievable(UpstreamBroke):
 
 def read(data: bytes, request_id: int) -> Heard:
     """Raises Unbelievable: malformed, or an answer to something else."""
-    try:
-        message = strict_json.parse(data)
-    except strict_json.JsonRefused as refused:
-        raise Unbelievable(f"an answer that isn't JSON as we take it: {refused}") from None
-    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
-        raise Unbelievable("not one JSON-RPC message")
+    message = _message(data, strict_json.parse)
     method = message.get("method")
     if method is None:
         return _answer(message, request_id)
@@ -66,6 +61,26 @@ def read(data: bytes, request_id: int) -> Heard:
     asked = message["id"]
     known = isinstance(asked, str | int) and not isinstance(asked, bool) and len(str(asked)) <= _MAX_ID
     return Question(asked, method) if known else Noise()  # type: ignore[arg-type]  # `known` says so
+
+
+def listed(data: bytes, request_id: int) -> Heard:
+    """The same where definitions are asked for: what of an answer can't be carried takes out the entry that it is in."""
+    message = _message(data, exact_json.parse)
+    return (
+        _answer(message, request_id)
+        if is_for(message, request_id) and "method" not in message
+        else read(data, request_id)
+    )
+
+
+def _message(data: bytes, parse: Callable[[bytes], Json]) -> dict[str, Json]:
+    try:
+        message = parse(data)
+    except strict_json.JsonRefused as refused:
+        raise Unbelievable(f"an answer that isn't JSON as we take it: {refused}") from None
+    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+        raise Unbelievable("not one JSON-RPC message")
+    return message
 
 
 def is_for(message: Json, request_id: int) -> bool:

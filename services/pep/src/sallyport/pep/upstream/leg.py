@@ -11,7 +11,7 @@ from typing import Final
 
 from sallyport.contract.surfaces import Upstream
 from sallyport.pep.model import Emit, Era, Failed, Identity, Json, Reply
-from sallyport.pep.upstream import listening, outgoing
+from sallyport.pep.upstream import incoming, listening, outgoing
 from sallyport.pep.upstream.background import Background
 from sallyport.pep.upstream.channel import UNREACHABLE, Channel, Dial
 from sallyport.pep.upstream.credentials import CredentialSource
@@ -212,7 +212,8 @@ class Leg:
             wire = outgoing.body(request_id, forward.method, forward.params, meta)
         except ValueError as error:
             raise UpstreamUnavailable("the request can't be said to its server", str(error)) from None
-        return Outgoing(request_id, wire, sent, forward.identity, forward.digest, forward.result_bytes)
+        read = incoming.listed if forward.definitions else incoming.read
+        return Outgoing(request_id, wire, sent, forward.identity, forward.digest, forward.result_bytes, read)
 
     def _believed(self, answer: Reply | Failed, session: Session | None) -> Reply | Failed:
         if isinstance(answer, Failed):

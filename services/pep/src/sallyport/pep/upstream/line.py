@@ -23,6 +23,7 @@ from sallyport.runtime import strict_json
 
 SESSION: Final = "Mcp-Session-Id"
 Hear: TypeAlias = Callable[[Heard], Awaitable[None]]
+Read: TypeAlias = Callable[[bytes, int], Heard]
 
 _SENDS: Final = {"Content-Type": JSON, "Accept": f"{JSON}, {STREAM}"}
 _DRAIN: Final = 1.0  # seconds that a stream may take to end after its answer
@@ -60,6 +61,7 @@ class Outgoing:
     identity: Identity | None
     digest: str
     max_bytes: int
+    read: Read = read
 
 
 class Line:
@@ -77,7 +79,7 @@ class Line:
         """The answer, and the session that its head names. What else the stream carries is for `hear`, in order."""
         headers = {**self._credential(sent), **_SENDS, **sent.headers}
         async with self._channel.exchange("POST", headers, sent.body, dial, deadline, sent.max_bytes) as exchange:
-            answer = await _answer(exchange, sent.id or 0, sent.max_bytes, hear)
+            answer = await _answer(exchange, sent, hear)
             if not exchange.ended and self._background.spawn(exchange.drain(_DRAIN)):
                 exchange.handed_on = True
             return answer, exchange.header(SESSION)
@@ -90,7 +92,7 @@ class Line:
             headers = {**self._credential(sent), **given}
             try:
                 async with self._channel.exchange("GET", headers, None, own(), deadline, sent.max_bytes) as exchange:
-                    return await _answer(exchange, sent.id or 0, sent.max_bytes, hear)
+                    return await _answer(exchange, sent, hear)
             except Unfinished as again:
                 unfinished = again
             except HttpRefused as refused:  # of the rest: the request itself was taken
@@ -123,7 +125,7 @@ class Line:
             dial.keep_alive()
             deadline.lift()  # before anything is given: no clock may run while the listener does something else
             yield Noise()
-            async with aclosing(_heard(exchange, sent.id or 0, Events(sent.max_bytes))) as stream:
+            async with aclosing(_heard(exchange, sent, Events(sent.max_bytes))) as stream:
                 async for heard in stream:
                     yield heard
 
@@ -134,18 +136,18 @@ class Line:
             raise UpstreamUnavailable("the gate has no credential for its server", str(missing)) from None
 
 
-async def _answer(exchange: Exchange, request_id: int, max_bytes: int, hear: Hear) -> Reply | Failed:
+async def _answer(exchange: Exchange, sent: Outgoing, hear: Hear) -> Reply | Failed:
     if exchange.status != _OK:
-        return await _refused(exchange, request_id)
+        return await _refused(exchange, sent.id or 0)
     if exchange.kind == JSON:
-        heard = read(await exchange.whole(), request_id)
+        heard = sent.read(await exchange.whole(), sent.id or 0)
         if not isinstance(heard, Reply | Failed):
             raise Unbelievable("no answer in place of one")
         return heard
     if exchange.kind != STREAM:
         raise Unbelievable("an answer that is neither JSON nor a stream")
-    events = Events(max_bytes)
-    async with aclosing(_heard(exchange, request_id, events)) as stream:
+    events = Events(sent.max_bytes)
+    async with aclosing(_heard(exchange, sent, events)) as stream:
         async for heard in stream:
             if isinstance(heard, Reply | Failed):
                 return heard
@@ -156,7 +158,7 @@ async def _answer(exchange: Exchange, request_id: int, max_bytes: int, hear: Hea
     raise UpstreamBroke(BROKE, "its stream ended without an answer")
 
 
-async def _heard(exchange: Exchange, request_id: int, events: Events) -> AsyncGenerator[Heard]:
+async def _heard(exchange: Exchange, sent: Outgoing, events: Events) -> AsyncGenerator[Heard]:
     """Up to the answer: what follows it isn't heard."""
     while piece := await exchange.piece():
         try:
@@ -164,7 +166,7 @@ async def _heard(exchange: Exchange, request_id: int, events: Events) -> AsyncGe
         except TooLarge:
             raise UpstreamBroke(TOO_LARGE, "an event over its cap") from None
         for data in found:
-            heard = read(data, request_id)
+            heard = sent.read(data, sent.id or 0)
             yield heard
             if isinstance(heard, Reply | Failed):
                 return

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from json import JSONEncoder
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from sallyport.contract.surfaces import Upstream
@@ -33,6 +35,9 @@ MAX_BYTES: Final = 4 << 20  # of a kind, all pages
 MAX_CURSOR: Final = 4096
 TIMEOUT: Final = 20.0  # seconds, for all kinds
 _METHOD_NOT_FOUND: Final = -32601
+_INTERNAL: Final = -32603
+_HTTP: Final = re.compile(r"\bthe upstream refused the request \(HTTP ([1-5][0-9]{2})\)")
+_MEASURE: Final = JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
 
 
 class ListingRefused(Exception):
@@ -41,9 +46,13 @@ class ListingRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What an upstream lists, as it was sent; of kinds that weren't asked for, nothing."""
+    """What an upstream lists, as it was sent; of kinds that weren't asked for, nothing.
+
+    What has no pin may stand in it: `pin` says so, and nothing but that one entry is lost.
+    """
 
     items: Mapping[Kind, tuple[Definition, ...]] = field(default_factory=dict)
+    unreadable: Mapping[Kind, int] = field(default_factory=dict)  # entries that are no object
 
     def of(self, kind: Kind) -> tuple[Definition, ...]:
         return self.items.get(kind, ())
@@ -52,7 +61,11 @@ class Listing:
 async def list_all(ask: Ask, kinds: frozenset[Kind]) -> Listing:
     """Raises ListingRefused, TimeoutError, and what `ask` raises."""
     async with asyncio.timeout(TIMEOUT):
-        return Listing({kind: await _pages(ask, *KINDS[kind]) for kind in KINDS if kind in kinds})
+        found = {kind: await _pages(ask, *KINDS[kind]) for kind in KINDS if kind in kinds}
+    items: dict[Kind, tuple[Definition, ...]] = {
+        kind: tuple(item for item in pages if isinstance(item, dict)) for kind, pages in found.items()
+    }
+    return Listing(items, {kind: len(pages) - len(items[kind]) for kind, pages in found.items()})
 
 
 def fetcher(upstreams: Upstreams) -> Fetch:
@@ -67,15 +80,15 @@ def fetcher(upstreams: Upstreams) -> Fetch:
     return fetch
 
 
-async def _pages(ask: Ask, method: str, member: str) -> tuple[Definition, ...]:
-    found: list[Definition] = []
+async def _pages(ask: Ask, method: str, member: str) -> tuple[Json, ...]:
+    found: list[Json] = []
     size, cursors, cursor = 0, set[str](), ""
     for _ in range(MAX_PAGES):
         reply = await ask(method, {"cursor": cursor} if cursor else {})
         if isinstance(reply, Failed):
             if reply.code == _METHOD_NOT_FOUND and not cursor:
                 return ()  # it has none of that kind
-            raise ListingRefused(f"{method} was answered with the error {reply.code}")
+            raise ListingRefused(_refusal(method, reply))
         page = _page(reply, method, member)
         found += page
         size += await asyncio.to_thread(_size, page)  # megabytes, and calls go on meanwhile
@@ -90,27 +103,40 @@ async def _pages(ask: Ask, method: str, member: str) -> tuple[Definition, ...]:
     raise ListingRefused(f"{method} has more than {MAX_PAGES} pages")
 
 
-def _page(reply: Reply, method: str, member: str) -> list[Definition]:
+def _refusal(method: str, failed: Failed) -> str:
+    """Of the text nothing but a number: it may be the upstream's own."""
+    status = _HTTP.search(failed.message)
+    if failed.code == _INTERNAL and status is not None:
+        return f"{method} was refused with HTTP {status[1]}"
+    return f"{method} was answered with the error {failed.code}"
+
+
+def _page(reply: Reply, method: str, member: str) -> list[Json]:
     page = reply.result.get(member)
     if reply.type != "complete" or not isinstance(page, list):
         raise ListingRefused(f"{method} was answered without a list of {member}")
-    items = [item for item in page if isinstance(item, dict)]
-    if len(items) != len(page):
-        raise ListingRefused(f"{method} lists something that is no object")
-    return [*items]
+    return page
 
 
-def _size(page: list[Definition]) -> int:
-    return sum(len(canonical_json.encode(dict(item))) for item in page)
+def _size(page: list[Json]) -> int:
+    """As JSON; what can't be carried has a length, too."""
+    return len(_MEASURE.encode(page).encode("utf-8", "surrogatepass"))
 
 
 def _next_cursor(reply: Reply, method: str) -> str:
     cursor = reply.result.get("nextCursor")
     if cursor is None:
         return ""
-    if not isinstance(cursor, str) or not 0 < len(cursor) <= MAX_CURSOR:
+    if not isinstance(cursor, str) or not 0 < len(cursor) <= MAX_CURSOR or not _is_text(cursor):
         raise ListingRefused(f"{method} gives a cursor that is empty, no string, or longer than {MAX_CURSOR}")
     return cursor
+
+
+def _is_text(cursor: str) -> bool:
+    try:
+        return bool(cursor.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _forward(method: str, params: Mapping[str, Json]) -> Forward:
@@ -124,6 +150,7 @@ def _forward(method: str, params: Mapping[str, Json]) -> Forward:
         digest=hashlib.sha256(body).hexdigest(),
         timeout_ms=int(TIMEOUT * 1000),
         result_bytes=MAX_BYTES,
+        definitions=True,
     )
 
 
