@@ -6,7 +6,17 @@ import hashlib
 import time
 from dataclasses import replace
 
-from sallyport.pep.model import Caller, CheckedCall, Identity, Json, Resolved, ResourceRef, Unresolved
+from sallyport.pep.model import (
+    Caller,
+    CheckedCall,
+    Identity,
+    Json,
+    Resolved,
+    ResourceRef,
+    Signature,
+    SignedBy,
+    Unresolved,
+)
 from sallyport.runtime import canonical_json
 
 ALICE = Caller(
@@ -19,6 +29,7 @@ ALICE = Caller(
     token_id="token-1",
     expires_at=time.time() + 3600,
     authenticator="bearer",
+    proof=SignedBy("laptop", Signature("key-1", "ES256", "k" * 64)),
     ip="127.0.0.1",
 )
 ALICE_ID = Identity("laptop", "alice", "coding-bot", "acme", "d" * 32)

@@ -19,7 +19,7 @@ from sallyport.pdp.load import load
 from sallyport.pdp.observer import Observers, Reloaded
 from sallyport.pdp.recorder import open_stream
 from sallyport.pdp.server import Server
-from sallyport.pep import app
+from sallyport.pep import assembly
 from sallyport.pep import settings as pep_settings
 from sallyport.pep.behind import Behind
 from sallyport.pep.calls import Calls, Hands
@@ -135,7 +135,7 @@ async def gate(
             recorder.reloaded(Reloaded(True, snapshot.revision, snapshot.revision, (), 0.0, "start"))
             address = pep.pdp.model_copy(update={"address": pdp.listen})
             changed = {"pdp": address, "telemetry": telemetry, "egress": (*pep.egress, *collector)}
-            async with app.assembled(pep.model_copy(update=changed)) as parts:
+            async with assembly.assembled(pep.model_copy(update=changed)) as parts:
                 yield Gate(made, parts.rooms, parts.behind, Pipeline(parts.rooms))
     finally:
         tracing.stop()

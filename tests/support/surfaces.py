@@ -65,6 +65,7 @@ def entries(url: str) -> dict[str, Any]:
             _tool("start"),
             _tool("start_too", "two"),
             _tool("hidden"),
+            _tool("crossed", area={**REGION}, region={"type": "string"}),
             _tool("placed", region=REGION, deep={"type": "object", "properties": {"n": {"type": "integer"}}}),
         ],
         "prompts": [

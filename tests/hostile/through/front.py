@@ -23,6 +23,7 @@ from tests.support import laptop
 from tests.support.laptop import Up
 from tests.support.messages import META
 from tests.support.recording_upstream import Recording, recording
+from tests.support.second_key import SecondKey
 from tests.support.upstream_leg import LEGACY, MODERN
 
 ROLE: Final = "everything"
@@ -84,8 +85,8 @@ class Front:
     def directory(self) -> Path:
         return self.running.directory
 
-    def token(self, **who: Any) -> str:
-        """Of alice by coding-bot, or of `who`: fields of issuer.Identity."""
+    def token(self, *, signed_by: SecondKey | None = None, **who: Any) -> str:
+        """Of alice by coding-bot, or of `who`: fields of issuer.Identity. By the usual key, or by another."""
         person: dict[str, Any] = {
             "user": "alice",
             "agent": "coding-bot",
@@ -93,6 +94,8 @@ class Front:
             "roles": (ROLE,),
             "ttl": 3600,
         } | who
+        if signed_by is not None:
+            return signed_by.token(**person)
         key = repr(sorted(person.items()))
         if key not in self.tokens:
             self.tokens[key] = laptop.token(self.directory, **person)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from sallyport.pep import settings
-from sallyport.pep.app import _handle_key
+from sallyport.pep.assembly import _handle_key
 from sallyport.pep.handles import Handles
 from tests.hostile.through.front import Answered, Front, front, tool
 from tests.support.recording_upstream import Recording, Seen, complete

@@ -13,6 +13,7 @@ import yaml
 
 from tests.hostile.through.front import LEGACY, MODERN, Front, front, merge, messages, tool
 from tests.support.recording_upstream import Recording, Seen, complete
+from tests.support.second_key import SecondKey
 from tests.support.upstream_leg import chunk, event, result, stream_head, until
 
 BOUND: Final = 2.0  # seconds after the new policy set serves
@@ -187,6 +188,54 @@ REVOCATIONS: Final[dict[str, tuple[Callable[[Front], None], dict[str, Any]]]] = 
     "a role": (lambda gate: without(gate, "one"), {"user": "erin", "roles": ("one",)}),
     "an agent": (lambda gate: no_agent(gate, "chat-bot"), {"user": "frank", "agent": "chat-bot"}),
 }
+
+
+async def believed(gate: Front, second: SecondKey) -> bool:
+    async with gate.asked("tools/list", user="heidi", signed_by=second) as response:
+        return response.status == 200
+
+
+async def turned(gate: Front, second: SecondKey, *, believed_now: bool) -> float:
+    """When the gate has taken the key, or let it go."""
+    async with asyncio.timeout(30):
+        while await believed(gate, second) is not believed_now:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    return time.time()
+
+
+async def test_n28_a_key_that_is_taken_out_ends_the_streams_of_its_tokens_and_no_other(gate: Front) -> None:
+    second = SecondKey(gate.directory)
+    await turned(gate, second, believed_now=True)
+    streams, others = opened(gate, user="heidi", signed_by=second), opened(gate, user="heidi")
+    await flowing([*streams, *others])
+    second.go()
+    since = await turned(gate, second, believed_now=False)
+    await over(gate, streams, since, BOUND)
+    await flowing(others, max(len(stream.at) for stream in others) + 5)
+    for stream in others:
+        stream.task.cancel()
+    await asyncio.gather(*(stream.task for stream in others), return_exceptions=True)
+
+
+async def test_n28_a_key_that_is_taken_out_ends_what_has_fallen_silent(gate: Front, pausing: Pausing) -> None:
+    second = SecondKey(gate.directory)
+    await turned(gate, second, believed_now=True)
+    pausing.go_on.clear()
+    call = {"name": "pause", "arguments": {}, "_meta": {"progressToken": "p"}}
+    wanted = {"notifications": {"promptsListChanged": True}}
+    streams = [
+        Stream(gate, "tools/call", call, user="ivan", signed_by=second),
+        Stream(gate, "subscriptions/listen", wanted, user="ivan", signed_by=second),
+    ]
+    await flowing(streams, 1)
+    second.go()
+    since = await turned(gate, second, believed_now=False)
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(stream.task for stream in streams))
+    for stream in streams:
+        assert stream.ended - since < BOUND
+        assert len(stream.at) == 2
+        assert stream.last["error"]["code"] == -32010
 
 
 @pytest.mark.parametrize("level", REVOCATIONS)

@@ -412,6 +412,51 @@ def test_a_listing_of_a_thousand_asks_cedar_once_for_what_no_policy_can_tell_apa
     assert asked[0] <= 6  # two kinds, each met by its slices
 
 
+@pytest.mark.parametrize(
+    ("method", "kind", "there", "not_there"),
+    [
+        ("prompts/get", "Prompt", "greet", ("nobody", "secret")),  # the other tenant's, too
+        ("completion/complete", "Prompt", "greet", ("nobody", "secret")),
+        ("resources/read", "McpResource", "crm://customers", ("crm://nowhere", "crm://margins", "no uri")),
+    ],
+)
+def test_n9_what_is_not_there_takes_as_many_judgements_as_what_is_denied(
+    monkeypatch: pytest.MonkeyPatch, method: str, kind: str, there: str, not_there: tuple[str, ...]
+) -> None:
+    """The time that an answer takes must not tell which of them it was."""
+    held, truly = held_with(policies={"isolation.cedar": sample.ISOLATION}), cedarpy.is_authorized
+    judged: list[object] = []
+
+    def counted(*request: Any, **options: Any) -> Any:
+        judged.append(request)
+        return truly(*request, **options)
+
+    monkeypatch.setattr(cedarpy, "is_authorized", counted)
+    assert ask(held, method, (kind, there), who=alice(roles=())).effect is Effect.DENY
+    denied_in, judged[:] = len(judged), []
+    for name in not_there:
+        verdict = ask(held, method, (kind, name), who=alice(roles=()))
+        assert denied(verdict) in {(ErrorCode.UNKNOWN_RESOURCE,), (ErrorCode.ORG_ISOLATION,)}
+        assert verdict.reasons == ()
+        assert len(judged) == denied_in > 0
+        judged.clear()
+
+
+def test_a_list_of_what_is_not_there_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    held, truly = held_with(policies={"isolation.cedar": sample.ISOLATION}), cedarpy.is_authorized
+    judged: list[object] = []
+
+    def counted(*request: Any, **options: Any) -> Any:
+        judged.append(request)
+        return truly(*request, **options)
+
+    monkeypatch.setattr(cedarpy, "is_authorized", counted)
+    queries = [Query("resources/read", "McpResource", f"crm://{number}") for number in range(100)]
+    verdicts = decide(held, ALL, queries, Purpose.FILTER, catalog_digest=held.catalog_digest)
+    assert {verdict.errors for verdict in verdicts} == {(ErrorCode.UNKNOWN_RESOURCE,)}
+    assert 0 < len(judged) <= 3  # one, met by its slices
+
+
 def test_evaluations_of_one_question_in_other_sessions_are_judged_apart() -> None:
     risk = '@id("risk") forbid (principal, action, resource) unless { context.session has risk && context.session.risk < 5 };'
     held = held_with(policies={"x.cedar": risk})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sallyport.pep.mirrored import declared, decode, problem, written
+from sallyport.pep.mirrored import declared, decode, problem, stray, written
 
 SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
@@ -74,6 +74,25 @@ def test_what_is_written_is_safe_in_a_header_and_reads_as_the_arguments(argument
         assert "is missing" in problem(WANTED, arguments, without, required=True)
         assert problem(WANTED, arguments, without, required=False) == ""
         assert "disagree" in problem(WANTED, arguments, {**given_, name: "another value"}, required=False)
+
+
+@pytest.mark.parametrize(
+    ("given_", "agrees"),
+    [
+        ({"region": "7"}, True),  # declared: that is for `problem` to say
+        ({"path": "alice/a", "n": "7", "area": "eu", "flag": "true"}, True),
+        ({"path": "7"}, False),  # another argument's value
+        ({"n": "alice/a"}, False),
+        ({"area": "mars"}, False),
+        ({"path": "=?base64?YWxpY2UvYQ==?="}, True),
+        ({"path": "=?base64?YWxpY2UvYQ?="}, False),
+    ],
+)
+def test_n13_a_header_that_nothing_declares_repeats_the_argument_of_its_name_or_else_any(
+    given_: dict[str, str], *, agrees: bool
+) -> None:
+    arguments: dict[str, Any] = {"path": "alice/a", "n": 7, "deep": {"flag": True}, "region": "eu"}
+    assert (stray(WANTED, arguments, given_) == "") is agrees
 
 
 @pytest.mark.parametrize("value", ["=?base64?", "=?base64?A?=", "=?base64?/w==?=", "=?base64?YQ?=", "=?base64?YQ==?= "])

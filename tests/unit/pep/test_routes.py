@@ -10,8 +10,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from sallyport.pep import app as composition
-from sallyport.pep import management
+from sallyport.pep import management, routes
 from sallyport.pep.telemetry import Metrics
 from sallyport.pep.upstream.assertion import published
 from tests.support.gate import Gate, gate
@@ -29,7 +28,7 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gate
 @pytest.fixture
 def app(opened: Gate) -> FastAPI:
     metadata = opened.rooms.authenticators.metadata
-    return composition.create_app(opened.pipeline, metadata, published(None), body_bytes=1024)
+    return routes.create_app(opened.pipeline, metadata, published(None), body_bytes=1024)
 
 
 def client(app: FastAPI) -> httpx2.AsyncClient:
@@ -40,15 +39,15 @@ def client(app: FastAPI) -> httpx2.AsyncClient:
 def test_n3_the_app_has_no_route_but_the_published_ones_and_mcp(app: FastAPI) -> None:
     assert all(isinstance(route, Route) for route in app.routes), "a mount or a websocket hides routes"
     assert {route.path for route in app.routes if isinstance(route, Route)} == {
-        composition.MCP,
-        composition.MCP_SET,
-        *composition.PUBLIC_ROUTES,
+        routes.MCP,
+        routes.MCP_SET,
+        *routes.PUBLIC_ROUTES,
     }
 
 
 def test_n3_the_management_app_has_its_three_routes() -> None:
-    routes = management.build(dict, dict, Metrics("test")).routes
-    assert {route.path for route in routes if isinstance(route, Route)} == MANAGEMENT
+    found = management.build(dict, dict, Metrics("test")).routes
+    assert {route.path for route in found if isinstance(route, Route)} == MANAGEMENT
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -74,9 +73,9 @@ async def test_n3_no_spelling_of_mcp_answers_without_a_token(method: str, app: F
 
 async def test_published_routes_answer_and_take_get_alone(app: FastAPI) -> None:
     async with client(app) as http:
-        for path in (route.replace("{server:set}", "crm") for route in composition.PUBLIC_ROUTES):
+        for path in (route.replace("{server:set}", "crm") for route in routes.PUBLIC_ROUTES):
             shown = (await http.get(path)).json()
-            assert shown["keys"] == [] if path == composition.JWKS else shown["resource"].startswith("https://")
+            assert shown["keys"] == [] if path == routes.JWKS else shown["resource"].startswith("https://")
             assert (await http.post(path)).status_code == 405
             assert (await http.get(f"{path}/")).status_code == 404
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from sallyport.pep.model import Caller
+from sallyport.pep.model import Caller, Signature, SignedBy
 from tests.support.pki import authority
 from tests.support.tokens import (
     LEEWAY,
@@ -27,6 +28,7 @@ ISSUER = TestIssuer()
 
 def test_a_good_token_names_user_agent_and_org(tmp_path: Path) -> None:
     found = room(tmp_path).identify(request(ISSUER.mint(), address="::ffff:192.0.2.7"))
+    public = ISSUER.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     assert found == Caller(
         issuer="laptop",
         user="alice",
@@ -37,6 +39,7 @@ def test_a_good_token_names_user_agent_and_org(tmp_path: Path) -> None:
         token_id="token-1",
         expires_at=NOW + 300 + LEEWAY,
         authenticator="bearer",
+        proof=SignedBy("laptop", Signature("key-1", "ES256", hashlib.sha256(public).hexdigest())),
         ip="192.0.2.7",
     )
 

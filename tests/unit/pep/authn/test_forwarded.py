@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sallyport.pep.authn import build
-from sallyport.pep.model import Caller
+from sallyport.pep.model import Caller, VouchedFor
 from tests.support.pki import authority
 from tests.support.tokens import TestIssuer, caller, refused, request, room, settings
 
@@ -50,6 +50,7 @@ def test_a_named_orchestrator_names_the_caller(tmp_path: Path) -> None:
         token_id=found.token_id,
         expires_at=NOW + 60,
         authenticator="forwarded",
+        proof=VouchedFor("gateway"),
         ip="2001:db8::1",
         risk=30,
     )

@@ -129,7 +129,7 @@ def encode(text: str) -> str:
         {"mcp_name": "=?base64?cmVhZF9maWxl=?="},
         {"mcp_name": "=?base64?!?="},
         {"mcp_param_path": "bob/b"},
-        {"mcp_param_path": "7"},
+        {"mcp_param_path": "alice"},
         {"mcp_param_tenant": "globex"},
         {"mcp_param_path": "=?base64?/w==?="},
         {"mcp_param_n": "8"},

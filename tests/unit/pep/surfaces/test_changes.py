@@ -59,3 +59,10 @@ async def test_another_policy_set_is_told_at_once_also_to_whom_no_list_matters(c
     with changes.heard(all_of_it.append, lambda _, __: True), changes.heard(none.append, lambda _, __: False):
         changes.policies_changed()
     assert (all_of_it, none) == ([KINDS], [frozenset()])
+
+
+async def test_other_token_keys_are_told_at_once_and_change_no_list(changes: Changes) -> None:
+    heard: list[frozenset[str]] = []
+    with changes.heard(heard.append, lambda _, __: True):
+        changes.keys_changed()
+    assert heard == [frozenset()]

@@ -9,6 +9,8 @@ from typing import Any, Final
 import pytest
 from mcp_types import methods
 
+from sallyport.authz.v1 import authz_pb2 as pb
+from sallyport.pep.decision import PdpClient
 from sallyport.pep.model import Era
 from tests.support.surfaces import META, Surfaces, trusting
 
@@ -26,16 +28,59 @@ PERMITTED: Final[tuple[tuple[str, dict[str, Any], dict[str, Any]], ...]] = (
     (
         "completion/complete",
         {
+            "ref": {"type": "ref/prompt", "name": "greet"},
+            "argument": {"name": "who", "value": "a"},
+            "context": {"arguments": {"how": "b"}},
+        },
+        {
+            "ref": {"type": "ref/prompt", "name": "greet"},
+            "argument": {"name": "who", "value": "a"},
+            "context": {"arguments": {"how": "b"}},
+        },
+    ),
+    (
+        "completion/complete",
+        {
+            "ref": {"type": "ref/resource", "uri": "test://folder/{+path}/{name*,n:3}"},
+            "argument": {"name": "path", "value": "a"},
+            "context": {"arguments": {"name": "b", "n": "c"}},
+        },
+        {
+            "ref": {"type": "ref/resource", "uri": "test://folder/{+path}/{name*,n:3}"},
+            "argument": {"name": "path", "value": "a"},
+            "context": {"arguments": {"name": "b", "n": "c"}},
+        },
+    ),
+    (
+        "completion/complete",
+        {
             "ref": {"type": "ref/resource", "uri": "test://item/{id}"},
             "argument": {"name": "id", "value": "a"},
-            "context": {"arguments": {"b": "c"}},
+            "context": {"arguments": {"id": "c"}},
         },
         {
             "ref": {"type": "ref/resource", "uri": "test://item/{id}"},
             "argument": {"name": "id", "value": "a"},
-            "context": {"arguments": {"b": "c"}},
+            "context": {"arguments": {"id": "c"}},
         },
     ),
+)
+ITEM: Final = {"type": "ref/resource", "uri": "test://item/{id}"}
+GREET: Final = {"type": "ref/prompt", "name": "greet"}
+# Completions of what isn't there to be completed, of things that are.
+MADE_UP: Final[tuple[dict[str, Any], ...]] = (
+    {"ref": GREET, "argument": {"name": "no", "value": ""}},
+    {"ref": GREET, "argument": {"name": "who", "value": ""}, "context": {"arguments": {"no": "a"}}},
+    {"ref": ITEM, "argument": {"name": "no", "value": ""}},
+    {"ref": ITEM, "argument": {"name": "", "value": ""}},
+    {"ref": ITEM, "argument": {"name": "{id}", "value": ""}},
+    {"ref": ITEM, "argument": {"name": "id", "value": ""}, "context": {"arguments": {"no": "a"}}},
+    {"ref": {**ITEM, "uri": "test://item/7"}, "argument": {"name": "id", "value": ""}},
+    {"ref": {**ITEM, "uri": "test://item/{x}"}, "argument": {"name": "x", "value": ""}},
+    {"ref": {**ITEM, "uri": "test://item/{x}"}, "argument": {"name": "id", "value": ""}},
+    {"ref": {**ITEM, "uri": "test://plain"}, "argument": {"name": "a", "value": ""}},
+    {"ref": {**ITEM, "uri": "test://folder/a"}, "argument": {"name": "a", "value": ""}},
+    {"ref": {**ITEM, "uri": "test://folder/{a}"}, "argument": {"name": "b", "value": ""}},
 )
 # What somebody may, with something wrong about it; and the same of what isn't there or is forbidden.
 UNFIT: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
@@ -51,10 +96,10 @@ UNFIT: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("resources/read", {"uri": "test://plain", "requestState": "forged"}),
     ("resources/read", {"uri": "file:///etc/passwd"}),
     ("resources/read", {"uri": "no uri at all"}),
-    ("completion/complete", {"ref": {"type": "ref/prompt", "name": "greet"}, "argument": {"name": "no", "value": ""}}),
     ("completion/complete", {"ref": {"type": "ref/prompt", "name": "hidden"}, "argument": {"name": "a", "value": "b"}}),
     ("completion/complete", {"ref": {"type": "ref/prompt", "name": "no"}, "argument": {"name": "a", "value": "b"}}),
     ("completion/complete", {"ref": {"type": "ref/resource", "uri": "x:y"}, "argument": {"name": "a", "value": "b"}}),
+    *(("completion/complete", params) for params in MADE_UP),
 )
 
 
@@ -89,6 +134,39 @@ async def test_n9_who_may_not_gets_one_answer_whatever_is_wrong(
     assert len(record["resources"]) == 1, "the record doesn't say what was asked for"
 
 
+ALIKE: Final[tuple[tuple[tuple[str, dict[str, Any]], ...], ...]] = (
+    (
+        ("prompts/get", {"name": "hidden", "arguments": {"who": "x"}}),
+        ("prompts/get", {"name": "hidden", "arguments": {}}),
+        ("prompts/get", {"name": "no_such", "arguments": {"who": "x"}}),
+    ),
+    (("resources/read", {"uri": "test://hidden"}), ("resources/read", {"uri": "test://nowhere"})),
+    (("tools/call", {"name": "hidden"}), ("tools/call", {"name": "no_such"})),
+)
+
+
+@pytest.mark.parametrize("alike", ALIKE, ids=[one[0][0] for one in ALIKE])
+async def test_n9_what_is_denied_and_what_is_not_there_cost_the_same_questions_and_the_same_record(
+    made: Surfaces, monkeypatch: pytest.MonkeyPatch, alike: tuple[tuple[str, dict[str, Any]], ...]
+) -> None:
+    truly, asked = PdpClient.ask, list[int]()
+
+    async def counted(self: PdpClient, question: pb.Question, **how: Any) -> pb.Answer:
+        asked.append(len(question.evaluations))
+        return await truly(self, question, **how)
+
+    monkeypatch.setattr(PdpClient, "ask", counted)
+    seen = set()
+    for method, params in alike:
+        asked.clear()
+        told = await made.ask(method, params)
+        assert told.shape == DENIED
+        (record,) = [one for one in made.gate.records() if one.get("decision_id") == told.error["data"]["decision_id"]]
+        seen.add((tuple(asked), frozenset(record)))
+    ((questions, _),) = seen
+    assert questions == (1,)
+
+
 @pytest.mark.parametrize(("method", "params", "there"), PERMITTED)
 async def test_who_may_not_is_denied_what_another_may(
     made: Surfaces, method: str, params: dict[str, Any], there: dict[str, Any]
@@ -114,8 +192,10 @@ async def test_who_may_is_told_what_is_wrong_and_of_nothing_else(
     assert not made.got
 
 
-async def test_of_an_argument_that_a_prompt_does_not_have_no_upstream_is_asked(made: Surfaces) -> None:
-    params = {"ref": {"type": "ref/prompt", "name": "greet"}, "argument": {"name": "no", "value": ""}}
+@pytest.mark.parametrize("params", MADE_UP)
+async def test_of_what_a_prompt_or_template_does_not_have_no_upstream_is_asked(
+    made: Surfaces, params: dict[str, Any]
+) -> None:
     told = await made.ask("completion/complete", params)
     assert (told.answer.status, told.error["code"]) == (400, -32602)
     assert not made.got
@@ -184,6 +264,43 @@ async def test_n13_an_argument_that_its_schema_wants_in_a_header_stands_there(
     else:
         assert (told.answer.status, told.error["code"]) == (400, -32020)
         assert not made.got
+
+
+CROSSED: Final[tuple[tuple[dict[str, Any], dict[bytes, bytes], bool], ...]] = (
+    ({"area": "eu", "region": "us"}, {b"mcp-param-region": b"eu"}, True),
+    ({"area": "eu", "region": "us"}, {b"mcp-param-region": b"us"}, False),
+    ({"area": "eu", "region": "us"}, {}, False),
+    ({"region": "us"}, {}, True),
+    ({"region": "us"}, {b"mcp-param-region": b"us"}, False),
+    # What no schema declares says nothing else than the body either: by its name, or else by its value.
+    ({"area": "eu", "region": "us"}, {b"mcp-param-region": b"eu", b"mcp-param-area": b"eu"}, True),
+    ({"area": "eu", "region": "us"}, {b"mcp-param-region": b"eu", b"mcp-param-area": b"us"}, False),
+    ({"area": "eu", "region": "us"}, {b"mcp-param-region": b"eu", b"mcp-param-x": b"us"}, True),
+    ({"area": "eu", "region": "us"}, {b"mcp-param-region": b"eu", b"mcp-param-x": b"mars"}, False),
+)
+
+
+@pytest.mark.parametrize(("arguments", "headers", "agrees"), CROSSED)
+async def test_n13_a_header_is_held_against_the_argument_that_declares_it_whatever_others_are_called(
+    made: Surfaces, arguments: dict[str, Any], headers: dict[bytes, bytes], *, agrees: bool
+) -> None:
+    request = made.request("tools/call", {"name": "crossed", "arguments": arguments})
+    told = await made.send(replace(request, headers=(*request.headers, *headers.items())))
+    if agrees:
+        assert told.result
+        assert made.got[-1].headers.get("mcp-param-region") == arguments.get("area")
+    else:
+        assert (told.answer.status, told.error["code"]) == (400, -32020)
+        assert not made.got
+
+
+async def test_n9_whom_a_tool_is_hidden_from_learns_nothing_of_its_headers(made: Surfaces) -> None:
+    shapes = set()
+    for name in ("crossed", "no_such"):
+        request = made.request("tools/call", {"name": name, "arguments": {"area": "eu", "region": "us"}}, roles=())
+        told = await made.send(replace(request, headers=(*request.headers, (b"mcp-param-region", b"us"))))
+        shapes.add(told.shape)
+    assert shapes == {DENIED}
 
 
 async def test_a_legacy_client_that_knows_no_such_header_may_leave_it_out(made: Surfaces) -> None:

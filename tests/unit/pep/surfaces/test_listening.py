@@ -22,7 +22,8 @@ from sallyport.pep.model import Answer, Json
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.seats import Seats
 from tests.support.gate import body
-from tests.support.surfaces import Surfaces
+from tests.support.second_key import SecondKey, signed
+from tests.support.surfaces import ROLE, Surfaces
 from tests.support.upstream_leg import BOUND, Got, chunk, event, stream_head, until
 
 ID: Final = "io.modelcontextprotocol/subscriptionId"
@@ -142,6 +143,58 @@ async def test_n28_the_stream_ends_when_the_token_does(made: Surfaces) -> None:
         answer = body(await client.ended())
         assert answer["error"]["message"] == "denied by policy"
         made.gate.behind.changes.tell("tools")
+        assert client.methods == [_ACK]
+
+
+@pytest.fixture
+def second(made: Surfaces) -> Iterator[SecondKey]:
+    key = SecondKey(made.gate.directory)
+    taken(made)
+    yield key
+    key.go()
+    taken(made)
+
+
+def taken(made: Surfaces) -> None:
+    """The gate's two looks at the key files, and who hears of what they found."""
+    for keys in made.gate.rooms.authenticators.keys:
+        keys.look()
+        keys.look()
+    made.gate.behind.changes.keys_changed()
+
+
+async def test_n28_a_stream_that_is_silent_ends_when_the_key_of_its_token_goes_and_no_other_does(
+    made: Surfaces, second: SecondKey
+) -> None:
+    token = second.token("alice", roles=(ROLE,))
+    request = signed(made.request("subscriptions/listen", {"notifications": ALL}), token)
+    async with listening(made, ALL, request=request) as client, listening(made, ALL) as other:
+        await client.heard(1)
+        await other.heard(1)
+        second.go()
+        taken(made)
+        answer = body(await client.ended())
+        assert answer["error"]["message"] == "denied by policy"
+        assert await outcome(made, answer) == (
+            "cancelled",
+            "0 resources followed; revoked: the key that signed the token is trusted no longer",
+        )
+        made.gate.behind.changes.tell("tools")
+        await other.heard(2)
+        assert other.methods == [_ACK, "notifications/tools/list_changed"], "other keys changed no list"
+        assert client.methods == [_ACK]
+
+
+async def test_n28_a_frame_that_comes_before_word_of_the_keys_is_not_sent(made: Surfaces, second: SecondKey) -> None:
+    request = signed(made.request("subscriptions/listen", {"notifications": ALL}), second.token("alice", roles=(ROLE,)))
+    async with listening(made, ALL, request=request) as client:
+        await client.heard(1)
+        second.go()
+        for keys in made.gate.rooms.authenticators.keys:
+            keys.look()
+            keys.look()
+        made.gate.behind.changes.tell("tools")
+        assert body(await client.ended())["error"]["message"] == "denied by policy"
         assert client.methods == [_ACK]
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pytest
 
-from sallyport.pep.model import Answer, Json
+from sallyport.pep import standing
+from sallyport.pep.decision import Decider, Denied, EachOf, Mismatch, Sought
+from sallyport.pep.model import Answer, Caller, Identity, Json, Request
+from sallyport.pep.refusal import Reason, Refusal
 from tests.support.gate import body
-from tests.support.surfaces import META, Surfaces
+from tests.support.second_key import SecondKey, signed
+from tests.support.surfaces import META, ROLE, Surfaces
 from tests.support.upstream_leg import BOUND, Got, chunk, event, result, stream_head, until
 
+Asked: TypeAlias = Callable[..., Awaitable[Any]]
 ASKED: Final = {"name": "echo", "arguments": {"text": "a"}}
 _LEVEL: Final = "io.modelcontextprotocol/logLevel"
 
@@ -67,10 +72,20 @@ async def speaking(made: Surfaces) -> AsyncIterator[Speaking]:
 
 
 class Client:
-    def __init__(self, made: Surfaces, *, token: Any = None, level: str = "", text: str = "a", **who: Any) -> None:
+    def __init__(
+        self,
+        made: Surfaces,
+        *,
+        token: Any = None,
+        level: str = "",
+        text: str = "a",
+        request: Request | None = None,
+        **who: Any,
+    ) -> None:
         self.frames: list[tuple[str, Mapping[str, Json]]] = []
         meta = {**META, **({"progressToken": token} if token is not None else {}), **({_LEVEL: level} if level else {})}
-        asked = made.request("tools/call", {"name": "echo", "arguments": {"text": text}, "_meta": meta}, **who)
+        usual = made.request("tools/call", {"name": "echo", "arguments": {"text": text}, "_meta": meta}, **who)
+        asked = request or usual
         self.task: asyncio.Task[Answer] = asyncio.create_task(made.gate.handle(asked, self.emit))
 
     async def emit(self, method: str, params: Mapping[str, Json]) -> None:
@@ -120,22 +135,22 @@ async def test_n1_frames_of_equal_ids_and_tokens_never_cross(made: Surfaces, spe
         assert len(client.frames) == 2
 
 
-async def nothing(*_: Any) -> None:
-    return None
+async def nothing(*_: Any) -> EachOf:
+    return EachOf({}, (), (), "d" * 64)
 
 
 async def broken(*_: Any) -> None:
     raise ValueError("the line to the PDP broke")
 
 
-async def begun(made: Surfaces, monkeypatch: pytest.MonkeyPatch, asked_anew: Callable[..., Awaitable[None]]) -> Client:
+async def begun(made: Surfaces, monkeypatch: pytest.MonkeyPatch, asked_anew: Asked, serves: str = "d" * 64) -> Client:
     """A stream with one frame out, as the policies become others and the PDP is asked anew."""
-    serves = [made.gate.hands.revision()]
-    gate = made.gate.with_hands(revision=lambda: serves[-1])
+    revisions = [made.gate.hands.revision()]
+    gate = made.gate.with_hands(revision=lambda: revisions[-1])
     client = Client(replace(made, gate=gate), token="t")
     await until(lambda: len(client.frames) == 1)
     monkeypatch.setattr(type(gate.hands.decider), "each", asked_anew)
-    serves.append("d" * 64)
+    revisions.append(serves)
     return client
 
 
@@ -154,7 +169,7 @@ async def test_n28_a_policy_that_no_longer_permits_it_ends_the_stream_before_its
 
 @pytest.mark.parametrize("asked_anew", [nothing, broken])
 async def test_n28_a_stream_that_has_fallen_silent_ends_when_its_policy_does(
-    made: Surfaces, speaking: Speaking, monkeypatch: pytest.MonkeyPatch, asked_anew: Callable[..., Awaitable[None]]
+    made: Surfaces, speaking: Speaking, monkeypatch: pytest.MonkeyPatch, asked_anew: Asked
 ) -> None:
     client = await begun(made, monkeypatch, asked_anew)
     error = (await client.answer())["error"]  # the upstream says nothing more
@@ -171,6 +186,103 @@ async def test_a_stream_that_still_stands_outlives_another_policy_set(made: Surf
     speaking.go.set()
     assert "result" in await client.answer()
     assert len(client.frames) == 2
+
+
+async def test_an_answer_that_comes_late_is_asked_for_again(
+    made: Surfaces, speaking: Speaking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truly, asked = type(made.gate.hands.decider).each, list[str]()
+
+    async def late(self: Decider, caller: Caller, who: Identity, sought: Sought, *rest: Any) -> Any:
+        asked.append(sought.action)
+        if len(asked) == 1:
+            return Denied(Refusal(Reason.NO_DECISION, "late"))
+        return Mismatch("e" * 64) if len(asked) == 2 else await truly(self, caller, who, sought, *rest)
+
+    client = await begun(made, monkeypatch, late)
+    speaking.go.set()
+    assert "result" in await client.answer()
+    assert (len(client.frames), asked) == (2, ["echo"] * 3)
+
+
+async def test_n5_a_call_of_whose_policies_nobody_says_a_word_ends_and_sends_nothing_meanwhile(
+    made: Surfaces, speaking: Speaking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing, "PATIENCE", 0.5)
+    client = await begun(made, monkeypatch, nothing, serves="")
+    speaking.go.set()
+    error = (await client.answer())["error"]
+    assert (error["message"], error["data"]["effect"]) == ("authorization unavailable", "unknown")
+    assert len(client.frames) == 1
+
+
+async def test_a_pdp_that_is_away_for_a_moment_ends_no_call(made: Surfaces, speaking: Speaking) -> None:
+    serves = [made.gate.hands.revision()]
+    looked = asyncio.Event()
+
+    def revision() -> str:
+        looked.set() if not serves[-1] else None
+        return serves[-1]
+
+    client = Client(replace(made, gate=made.gate.with_hands(revision=revision)), token="t")
+    await until(lambda: len(client.frames) == 1)
+    serves.append("")
+    speaking.go.set()
+    await asyncio.wait_for(looked.wait(), BOUND)
+    serves.pop()
+    assert "result" in await client.answer()
+    assert len(client.frames) == 2
+
+
+async def test_n26_another_policy_set_has_few_calls_asked_about_at_once(
+    made: Surfaces, speaking: Speaking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls that begin must not wait for all those that go on."""
+    serves, truly = [made.gate.hands.revision()], type(made.gate.hands.decider).each
+    gate = replace(made, gate=made.gate.with_hands(revision=lambda: serves[-1]))
+    now, most = 0, 0
+
+    async def counted(*asked: Any) -> Any:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        try:
+            return await truly(*asked)
+        finally:
+            now -= 1
+
+    clients = [Client(gate, token=number) for number in range(24)]
+    await until(lambda: all(client.frames for client in clients))
+    monkeypatch.setattr(type(made.gate.hands.decider), "each", counted)
+    serves.append("d" * 64)
+    speaking.go.set()
+    for client in clients:
+        assert "result" in await client.answer()
+    assert 1 < most <= 4
+
+
+async def test_n28_a_call_ends_when_the_key_of_its_token_goes(made: Surfaces, speaking: Speaking) -> None:
+    """Its upstream says nothing more, so no frame would tell."""
+    key = SecondKey(made.gate.directory)
+    look(made)
+    asked = made.request("tools/call", {**ASKED, "_meta": {**META, "progressToken": "t"}})
+    client = Client(made, request=signed(asked, key.token("alice", roles=(ROLE,))))
+    other = Client(made, token="t")
+    await until(lambda: bool(client.frames and other.frames))
+    key.go()
+    look(made)
+    error = (await client.answer())["error"]
+    assert (error["message"], error["data"]["effect"]) == ("denied by policy", "unknown")
+    assert len(client.frames) == 1
+    speaking.go.set()
+    assert "result" in await other.answer()
+
+
+def look(made: Surfaces) -> None:
+    """The gate's two looks at the key files."""
+    for keys in made.gate.rooms.authenticators.keys:
+        keys.look()
+        keys.look()
 
 
 async def test_a_client_that_goes_ends_the_upstreams_work_within_a_second(made: Surfaces, speaking: Speaking) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sallyport.pdp import context, listed
 from sallyport.pdp.context import Contexts
@@ -18,6 +19,8 @@ from sallyport.pdp.slices import ANY, Keys
 from sallyport.pdp.snapshot import Snapshot
 from sallyport.pdp.visibility import is_visible
 from sallyport.pdp.world import Uid, World
+
+_NOT_LISTED: Final = frozenset({ErrorCode.UNKNOWN_RESOURCE, ErrorCode.ORG_ISOLATION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +39,32 @@ class Shared:
 
     contexts: Contexts = field(default_factory=Contexts)
     verdicts: dict[Hashable, Verdict] = field(default_factory=dict)
+    in_vain: set[tuple[str, str]] = field(default_factory=set)  # of which a stand-in was judged
 
 
 def evaluate(
     snapshot: Snapshot, principal: Principal, query: Query, now: datetime, shared: Shared | None = None
 ) -> Verdict:
     """May this principal do this, here and now? `now` is the PDP's clock, with its time zone. Never raises."""
+    known = shared or Shared()
     try:
-        return _evaluate(snapshot, principal, query, now, shared or Shared())
+        try:
+            return _evaluate(snapshot, principal, query, now, known)
+        except Denied as denied:
+            if denied.code in _NOT_LISTED:
+                _in_vain(snapshot, principal, query, now, known)
+            raise
     except BaseException as error:  # noqa: BLE001 — any exception is a denial; a panic in Rust isn't even an Exception
         return Verdict(Effect.DENY, errors=(code_of(error),))
+
+
+def _in_vain(snapshot: Snapshot, principal: Principal, query: Query, now: datetime, shared: Shared) -> None:
+    """Judge a stand-in, once a question, and forget it: how soon the denial comes must not tell what is listed."""
+    kind = query.action, query.resource_type
+    if kind not in shared.in_vain:
+        shared.in_vain.add(kind)
+        with suppress(Exception):  # whatever is wrong with a stand-in is no answer to what was asked
+            _judged(snapshot, principal, query, now, shared, listed_there=False)
 
 
 def _evaluate(snapshot: Snapshot, principal: Principal, query: Query, now: datetime, shared: Shared) -> Verdict:
@@ -71,8 +90,10 @@ def _kind(snapshot: Snapshot, principal: Principal, query: Query) -> Hashable | 
     return query.action, query.session, resource.uid[0], resource.text, named
 
 
-def _judged(snapshot: Snapshot, principal: Principal, query: Query, now: datetime, shared: Shared) -> Verdict:
-    prepared = prepare(snapshot, principal, query, now, contexts=shared.contexts)
+def _judged(
+    snapshot: Snapshot, principal: Principal, query: Query, now: datetime, shared: Shared, *, listed_there: bool = True
+) -> Verdict:
+    prepared = prepare(snapshot, principal, query, now, contexts=shared.contexts, listed_there=listed_there)
     judged = snapshot.room.judge(prepared.request, prepared.keys, prepared.world)
     verdict = _verdict(snapshot, principal, prepared.rules, judged)
     in_vain = bool(verdict.scopes) and not _would_help(snapshot, principal, query, now, verdict.scopes)
@@ -94,15 +115,20 @@ def prepare(
     *,
     whole: bool = False,
     contexts: Contexts | None = None,
+    listed_there: bool = True,
 ) -> Prepared:
-    """The request and all that it refers to. `whole`: with all of the context, for snapshot.schema. Raises Denied."""
+    """The request and all that it refers to. Raises Denied.
+
+    `whole`: with all of the context, for snapshot.schema. Not `listed_there`: of what isn't, a stand-in.
+    """
     rules = snapshot.rules.get(query.action)
     if rules is None:
         raise Denied(ErrorCode.UNKNOWN_ACTION)
     view = snapshot.principals.view(principal)  # denies whom nobody knows
     if principal.org not in rules.orgs:
         raise Denied(ErrorCode.ORG_ISOLATION)
-    resource = snapshot.entities.resource(rules, principal, query)
+    find = snapshot.entities.resource if listed_there else snapshot.entities.stand_in
+    resource = find(rules, principal, query)
     facts = (contexts or Contexts()).build(rules.action, query, now)
     request = {
         "principal": _named(view.uid),

@@ -50,6 +50,13 @@ class Entities:
             raise Denied(ErrorCode.ORG_ISOLATION)
         return Resource((query.resource_type, query.resource_id), tuple(sorted(orgs)), attributes, _dump(attributes))
 
+    def stand_in(self, rules: ActionRules, principal: Principal, query: Query) -> Resource:
+        """What a prompt or resource of that name could look like, were it listed for this tenant. Raises Denied."""
+        if query.resource_type not in listed.MANY & rules.action.resource_types or not query.resource_id:
+            raise Denied(ErrorCode.UNKNOWN_RESOURCE)
+        entry = listed.nobodys(principal.org)
+        return Resource((query.resource_type, query.resource_id), entry.orgs, entry.attributes, entry.text)
+
     def _of_catalog(self, rules: ActionRules, principal: Principal, query: Query) -> Resource:
         """A tool, a server, a prompt: what it is stands in the catalog, and nobody adds to it."""
         uid = query.resource_type, query.resource_id

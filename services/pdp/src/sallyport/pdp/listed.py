@@ -55,6 +55,11 @@ class Listed:
         return None if found is None else self._resources[found.key]
 
 
+def nobodys(org: str) -> Entry:
+    """As if it were listed, for this tenant."""
+    return _entry((org,), {"upstream": ""})
+
+
 def _entry(orgs: tuple[str, ...], more: Mapping[str, str]) -> Entry:
     attributes = {"orgs": [{"__entity": {"type": "Org", "id": org}} for org in orgs], **more}
     return Entry(orgs, attributes, _dump(attributes))

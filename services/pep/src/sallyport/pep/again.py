@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from sallyport.pep.asked import Asked
 from sallyport.pep.decision import Denied, Mismatch, server
@@ -21,6 +21,7 @@ _LANE: Final = 4  # questions at once
 _ASKING: Final = 1.0  # seconds for one answer
 _WITHIN: Final = 1.0  # seconds over which those who ask are spread
 _STEP: Final = 0.6180339887  # each next one so much later, modulo one: even, however many they are
+_Found = TypeVar("_Found")
 _Key: TypeAlias = tuple[Caller, str, str, tuple[ResourceRef, ...]]
 
 
@@ -44,6 +45,11 @@ class Again:
         self._turn = (self._turn + _STEP) % 1.0
         return self._turn * _WITHIN
 
+    async def in_lane(self, ask: Callable[[float], Awaitable[_Found]]) -> _Found:
+        """Let it ask as soon as there is room; it is told until when."""
+        async with self._lane:
+            return await ask(time.monotonic() + _ASKING)
+
     async def permitted(self, asked: Asked, revision: str, refs: tuple[ResourceRef, ...]) -> bool | None:
         """Whether it still may listen, and to these, by the policies in force; None: the PDP didn't say."""
         if revision != self._revision:
@@ -51,8 +57,7 @@ class Again:
         answer = self._answers.setdefault((asked.caller, asked.server, asked.digest, refs), _Answer())
         async with answer.asking:
             if answer.permitted is None:
-                async with self._lane:
-                    answer.permitted = await self._ask(replace(asked, deadline=time.monotonic() + _ASKING), refs)
+                answer.permitted = await self.in_lane(lambda until: self._ask(replace(asked, deadline=until), refs))
             return answer.permitted
 
     async def _ask(self, asked: Asked, refs: tuple[ResourceRef, ...]) -> bool | None:

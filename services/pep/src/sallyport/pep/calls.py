@@ -9,6 +9,7 @@ from typing import Final
 
 from sallyport.contract.catalog import Effect, Hosted, Limits, Tool, UpstreamRef
 from sallyport.pep import answers, release
+from sallyport.pep.again import Again
 from sallyport.pep.asked import Asked
 from sallyport.pep.catalog import LoadedCatalog
 from sallyport.pep.decision import Decider, Denied, EachOf, Mismatch, Permit, Seen, Sought
@@ -34,7 +35,7 @@ from sallyport.pep.model import (
 )
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.schema import Judged, check
-from sallyport.pep.standing import Standing
+from sallyport.pep.standing import Believed, No, Standing
 from sallyport.pep.telemetry import Metrics
 from sallyport.pep.tools import Tools
 from sallyport.pep.upstream.definitions import prompt_key
@@ -56,6 +57,8 @@ class Hands:
     quarantined: Callable[[str], Mapping[str, str]]  # catalog's digest -> what isn't served of it, and why
     revision: Callable[[], str]
     known: Callable[[], LoadedCatalog | None]  # the catalog in force
+    believed: Believed
+    again: Again
     metrics: Metrics
     tracing: Tracing
 
@@ -167,17 +170,22 @@ class Calls:
         return Work(_reads(call, tool), held_to, run, emit, self._standing(permit, call, asked, obligations))
 
     def _standing(self, permit: Permit, call: CheckedCall, asked: Asked, obligations: tuple[str, ...]) -> Standing:
-        async def still() -> tuple[str, ...] | None:
+        hands = self._hands
+
+        async def still() -> tuple[str, ...] | No:
             sought = Sought(call.action, call.resources, call.canonical)
-            deadline = time.monotonic() + 1.0
-            loaded = self._hands.known()  # the PDP judges by this one now
+            loaded = hands.known()  # the PDP judges by this one now
             digest = loaded.digest if loaded else asked.digest
-            found = await self._hands.decider.each(asked.caller, permit.identity, sought, digest, deadline)
-            if not isinstance(found, EachOf) or not found.permitted.keys() >= set(call.resources):
-                return None
+            found = await hands.again.in_lane(
+                lambda until: hands.decider.each(asked.caller, permit.identity, sought, digest, until)
+            )
+            if not isinstance(found, EachOf):
+                return No.WORD
+            if not found.permitted.keys() >= set(call.resources):
+                return No.PERMIT
             return tuple(obligation for ref in call.resources for obligation in found.permitted[ref])
 
-        return Standing(asked.caller, permit.revision, self._hands.revision, still, obligations)
+        return Standing(asked.caller, hands.believed, permit.revision, hands.revision, still, obligations)
 
     async def _hidden(self, name: str, asked: Asked) -> Denied | Refusal | Mismatch | None:
         """No oracle: whoever can't see a tool learns nothing of it, not even from how long its arguments took to check."""

@@ -54,6 +54,11 @@ class Changes:
         for one in list(self._hearing.values()):
             one.hear(frozenset(kind for kind in KINDS if one.concerns("", kind)))
 
+    def keys_changed(self) -> None:
+        """Other token keys are believed: no list is another for that, but who came by a key that went has to go."""
+        for one in list(self._hearing.values()):
+            one.hear(frozenset())
+
     def close(self) -> None:
         """Nobody is told any more."""
         if self._telling is not None:

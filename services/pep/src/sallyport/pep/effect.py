@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from sallyport.pep import release
+from sallyport.pep.apart import Apart, is_big
 from sallyport.pep.audit import AuditUnavailable, Outcome, Recorder
 from sallyport.pep.decision import Permit, PermitRefused
 from sallyport.pep.model import CheckedCall, Emit, Failed, Json, Output, Reply, ToolOutput
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.release import HeldTo
-from sallyport.pep.standing import Revoked, Standing
+from sallyport.pep.standing import Revoked, Standing, Unanswered
 from sallyport.pep.telemetry import Metrics
 from sallyport.pep.tools import ToolFailure, Tools
 from sallyport.pep.trail import Trail, leaves
@@ -53,12 +54,13 @@ class Effects:
         self._tools = tools
         self._recorder = recorder
         self._metrics = metrics
+        self._apart = Apart()
 
     async def run(self, trail: Trail, permit: Permit, call: CheckedCall, work: Work) -> Output | Refusal:
         """What the client may see. An exception that ends the process or the task is raised after the record."""
         told = _Told(Outcome.UNKNOWN, "interrupted", _unknown("interrupted"))
         trail.note(permit.reasons, revision=permit.revision)
-        intended = True
+        intended, cancelled = True, None
         try:
             started = time.perf_counter()
             await self._recorder.intent(trail, call, [item.ref for item in permit.resolved])  # (6)
@@ -69,7 +71,10 @@ class Effects:
             self._metrics.ran(call.name, time.perf_counter() - recorded)
             if frames.sent:
                 await work.standing.check()
-            told = _release(output, work)  # (8)
+            if is_big(output):
+                told, cancelled = await self._apart.done(lambda: _release(output, work))  # (8)
+            else:
+                told = _release(output, work)  # (8)
         except AuditUnavailable as error:
             intended, trail.recorded = False, True  # the writer has counted it
             told = _Told(Outcome.FAILED, "", Refusal(Reason.AUDIT_UNAVAILABLE, str(error)))
@@ -83,6 +88,8 @@ class Effects:
                 self._recorder.outcome(trail, told.outcome, told.detail)  # (9)
                 self._metrics.ended(call.name, told.outcome.value)
             await self._tools.release(permit.resolved)
+        if cancelled is not None:
+            raise cancelled
         return told.shown
 
 
@@ -93,7 +100,7 @@ class _Frames:
         self._work = work
         self.sent = False
         self._watcher: asyncio.Task[None] | None = None
-        self._revoked: Revoked | None = None
+        self._revoked: Revoked | Unanswered | None = None
 
     async def through(self, running: Awaitable[Output]) -> Output:
         """The work's answer. Once a frame is out the permit is looked at every second, also while nothing comes."""
@@ -127,7 +134,7 @@ class _Frames:
                 await self._work.standing.check()
         except Exception as error:  # noqa: BLE001 — whoever can't look any more can't vouch for it either
             broke = Revoked(f"looking broke: {type(error).__name__}")
-            self._revoked = error if isinstance(error, Revoked) else broke
+            self._revoked = error if isinstance(error, Revoked | Unanswered) else broke
             task.cancel()
 
 
@@ -166,6 +173,8 @@ def _broken(error: BaseException, permit: Permit, call: CheckedCall, work: Work)
         return _Told(
             Outcome.UNKNOWN, f"revoked: {error}", Refusal(Reason.REVOKED, str(error), data={"effect": "unknown"})
         )
+    if isinstance(error, Unanswered):
+        return _Told(Outcome.UNKNOWN, str(error), Refusal(Reason.NO_DECISION, str(error), data={"effect": "unknown"}))
     if isinstance(error, ToolFailure):
         return _Told(Outcome.FAILED, error.public, _failure(error.public, permit, call))
     if not work.read_only:

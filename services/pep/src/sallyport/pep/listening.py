@@ -22,8 +22,8 @@ from sallyport.pep.model import Answer, Emit, Listen, ResourceRef
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.rpc import results
 from sallyport.pep.seats import Seats
-from sallyport.pep.standing import Revoked
-from sallyport.pep.subscription import SUBSCRIPTION_ID, Stream, Unanswered
+from sallyport.pep.standing import Believed, Revoked, Unanswered
+from sallyport.pep.subscription import SUBSCRIPTION_ID, Stream
 from sallyport.pep.trail import leaves
 from sallyport.pep.upstream import Upstreams
 
@@ -38,9 +38,10 @@ class Listening:
     stopping: asyncio.Event
     revision: Callable[[], str]  # of the policy set in force; empty: unknown
     known: Callable[[], LoadedCatalog | None]  # the catalog in force
+    believed: Believed
 
     async def listen(self, message: Listen, asked: Asked, emit: Emit) -> Answer | Refusal | Denied | Mismatch:
-        """Ends when the client goes, the token expires, a policy says no, or the gate stops."""
+        """Ends when the client goes, the token or its key does, a policy says no, or the gate stops."""
         full = self.seats.none_left(asked.caller)
         if full:
             return Refusal(Reason.OVERLOADED, f"no stream left: {full}", public=full)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from sallyport.pep.model import Json
@@ -41,6 +41,24 @@ def problem(wanted: Declared, arguments: Mapping[str, Json], given: Mapping[str,
     return ""
 
 
+def stray(wanted: Declared, arguments: Mapping[str, Json], given: Mapping[str, str]) -> str:
+    """How headers that nothing declares contradict the arguments, or "". One that is called like an argument repeats it.
+
+    Others on the way may route by it, so it says nothing that the body doesn't.
+    """
+    declared_names = {name.lower() for name in wanted.values()}
+    for name, header in given.items():
+        own = [argument for key, argument in arguments.items() if key.lower() == name]
+        if name not in declared_names and decode(header) not in scalars(own or arguments.values()):
+            return "an Mcp-Param header and the body disagree"
+    return ""
+
+
+def scalars(values: Iterable[Json]) -> frozenset[str]:
+    """All that stands in them, at any depth, as a header would have it."""
+    return frozenset(_scalars(list(values)))
+
+
 def decode(value: str) -> str | None:
     """Undo =?base64?…?= (Streamable HTTP, Value Encoding); None where it isn't the one canonical encoding of UTF-8."""
     encoded = _ENCODED.fullmatch(value)
@@ -63,6 +81,19 @@ def _declared(schema: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tupl
         if isinstance(name, str) and _TOKEN.fullmatch(name) and child.get("type") in _CARRIED:
             yield (*path, key), name
         yield from _declared(child, (*path, key))
+
+
+def _scalars(values: list[Json]) -> Iterator[str]:
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            values.extend(value.values())
+        elif isinstance(value, list):
+            values.extend(value)
+        elif isinstance(value, bool):
+            yield "true" if value else "false"
+        elif value is not None:
+            yield str(value)
 
 
 def _at(arguments: Mapping[str, Json], path: tuple[str, ...]) -> Any:

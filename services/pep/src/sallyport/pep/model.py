@@ -44,6 +44,33 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Signature:
+    """One that verified, by the key that it was made with."""
+
+    kid: str | None  # as the token had it
+    algorithm: str
+    key: str  # SHA-256 of the public key
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBy:
+    """What made a caller believable: a token's signature. Whether that is still so, only authn can say."""
+
+    issuer: str  # the configured name
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class VouchedFor:
+    """The same: the word of an orchestrator, which the settings alone make believable."""
+
+    issuer: str
+
+
+Proof: TypeAlias = SignedBy | VouchedFor
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, from verified facts only: a user via an agent, in an org."""
 
@@ -56,6 +83,7 @@ class Caller:
     token_id: str  # jti, or a digest of the token where it has none
     expires_at: float  # seconds since the epoch; nothing runs after it
     authenticator: str  # "bearer" or "forwarded"
+    proof: Proof
     ip: str | None = None
     risk: int | None = None  # 0 to 100
     mfa_at: float | None = None  # seconds since the epoch

@@ -52,7 +52,7 @@ Step: TypeAlias = Callable[[Asked], Awaitable[Answer | Refusal | Denied | Mismat
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """Everything the pipeline walks through, put together in app.py."""
+    """Everything the pipeline walks through, put together in assembly.py."""
 
     authenticators: Authenticators
     eras: frozenset[Era]

@@ -53,9 +53,9 @@ class Renewal:
         """What a listener begins with; None for plain HTTP."""
         return None if self.own is None else self.own.value.contexts[wanted]
 
-    async def watch(self, then: OnRenewed) -> None:
+    async def watch(self, then: OnRenewed, keys_changed: Callable[[], None]) -> None:
         """Look at all files until cancelled; each by itself, so that none waits for a disk that hangs."""
-        watches = [each.watch() for each in self._keys]
+        watches = [each.watch(lambda _older, _newer: keys_changed()) for each in self._keys]
         if self.own is not None:
             watches.append(self.own.watch(then))
         async with asyncio.TaskGroup() as together:

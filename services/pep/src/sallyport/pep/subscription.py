@@ -15,17 +15,11 @@ from sallyport.pep.catalog import LoadedCatalog
 from sallyport.pep.changes import Changes
 from sallyport.pep.following import Following, Source
 from sallyport.pep.model import Emit, Json, Listen, ResourceRef
-from sallyport.pep.standing import Revoked
+from sallyport.pep.standing import AGAIN, PATIENCE, Believed, No, Revoked, Unanswered, proven
 from sallyport.pep.upstream import Upstreams
 
 SUBSCRIPTION_ID: Final = "io.modelcontextprotocol/subscriptionId"
 _UPDATED: Final = "notifications/resources/updated"
-_PATIENCE: Final = 5.0  # seconds without a word of the PDP; nothing is sent meanwhile
-_AGAIN: Final = 0.25  # seconds until it is asked once more
-
-
-class Unanswered(Exception):
-    """Nobody says whether it still stands."""
 
 
 class Room(Protocol):
@@ -43,6 +37,8 @@ class Room(Protocol):
     def revision(self) -> Callable[[], str]: ...
     @property
     def known(self) -> Callable[[], LoadedCatalog | None]: ...
+    @property
+    def believed(self) -> Believed: ...
 
 
 class Stream:
@@ -112,14 +108,13 @@ class Stream:
 
     async def _stands(self) -> bool:
         """Decided anew where the policies changed, on the catalog that serves by then; False: it isn't known yet."""
-        if time.time() >= self._asked.caller.expires_at:
-            raise Revoked("the token has expired")
+        proven(self._asked.caller, self._room.believed)
         loaded, now = self._room.known(), time.monotonic()
         in_force = self._room.revision(), loaded.digest if loaded else ""
         if in_force == self._judged:
             self._until = 0.0
         elif not self._until:
-            self._look_at, self._until = now + self._room.again.turn(), now + _PATIENCE
+            self._look_at, self._until = now + self._room.again.turn(), now + PATIENCE
         elif now >= self._look_at:
             await self._decide(in_force, loaded)
         return not self._until
@@ -134,14 +129,14 @@ class Stream:
             refs = tuple(ResourceRef("McpResource", uri) for uri in self._uris)
             permitted = await self._room.again.permitted(self._asked, in_force[0], refs)
         if permitted is False:
-            raise Revoked("a policy no longer permits it")
+            raise Revoked(No.PERMIT.value)
         if permitted:
             self._judged, self._until = in_force, 0.0
             self._turn()
         elif time.monotonic() >= self._until:
-            raise Unanswered("no word of the PDP whether it still stands")
+            raise Unanswered
         else:
-            self._look_at = time.monotonic() + _AGAIN
+            self._look_at = time.monotonic() + AGAIN
 
     def _turn(self) -> None:
         """To the catalog in force."""

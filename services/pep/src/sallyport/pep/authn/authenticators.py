@@ -13,7 +13,7 @@ from sallyport.pep.authn.evidence import Rejected
 from sallyport.pep.authn.fields import Fields
 from sallyport.pep.authn.forwarded import Forwarded
 from sallyport.pep.authn.jwks import KeySet
-from sallyport.pep.model import Caller, Json, Request
+from sallyport.pep.model import Caller, Json, Proof, Request, SignedBy, VouchedFor
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.settings import ForwardIdentity, PepSettings
 from sallyport.runtime.followed import Followed
@@ -47,6 +47,14 @@ class Authenticators:
         except Rejected as why:
             kind = TokenRefused if present else Refusal
             return kind(Reason.UNAUTHENTICATED, str(why))
+
+    def still(self, proof: Proof) -> bool:
+        """Whether what a caller came by would be believed now. By value and from memory: streams ask before each frame."""
+        match proof:
+            case SignedBy():
+                return self._bearer.still(proof)
+            case VouchedFor():  # the settings name it for as long as we run, and a client CA that goes ends connections
+                return True
 
     def challenge(self, refused: Refusal, server: str = "") -> str:
         """The WWW-Authenticate value that goes with a refusal."""

@@ -11,7 +11,7 @@ from sallyport.pep.authn import claims as read
 from sallyport.pep.authn import jwks, jws
 from sallyport.pep.authn.evidence import Rejected, address
 from sallyport.pep.authn.jwks import KeySet
-from sallyport.pep.model import Caller, Json, Peer
+from sallyport.pep.model import Caller, Json, Peer, SignedBy
 from sallyport.pep.settings import Issuer, PepSettings
 from sallyport.runtime.followed import Followed
 
@@ -35,6 +35,7 @@ class Bearer:
         self._ours = frozenset({settings.resource, *settings.also_known_as})
         self._dropped = on_dropped_roles
         self._trusted = {issuer.issuer: _trust(issuer) for issuer in settings.issuers}
+        self._by_name = {trusted.issuer.name: trusted for trusted in self._trusted.values()}
 
     @property
     def keys(self) -> tuple[Followed[KeySet], ...]:
@@ -49,10 +50,15 @@ class Bearer:
         token = jws.read(credentials[1])
         claims = jws.json_object(token.payload, "the claims")
         trusted = self._choose(token, claims.get("iss"))
-        jws.verify(token, trusted.keys.value, trusted.algorithms)
+        signature = jws.verify(token, trusted.keys.value, trusted.algorithms)
         signed = read.SignedClaims(claims)
         read.audience(signed, self._ours | {f"{one}/{server}" for one in self._ours if server})
-        return self._caller(signed, token, trusted.issuer, peer, now)
+        return self._caller(signed, token, SignedBy(trusted.issuer.name, signature), trusted.issuer, peer, now)
+
+    def still(self, proof: SignedBy) -> bool:
+        """Whether the key that signed is still one of that issuer's; no look at any file."""
+        trusted = self._by_name.get(proof.issuer)
+        return trusted is not None and trusted.keys.value.holds(proof.signature)
 
     def _choose(self, token: jws.Unverified, issuer: Json) -> _Trusted:
         """`iss` before it is verified picks among listed issuers, whose key then has to verify it."""
@@ -64,7 +70,13 @@ class Bearer:
         return trusted
 
     def _caller(
-        self, claims: read.SignedClaims, token: jws.Unverified, issuer: Issuer, peer: Peer, now: float
+        self,
+        claims: read.SignedClaims,
+        token: jws.Unverified,
+        proof: SignedBy,
+        issuer: Issuer,
+        peer: Peer,
+        now: float,
     ) -> Caller:
         times = read.times(claims, now, issuer.leeway_seconds)
         read.confirmation(claims, peer.certificate)
@@ -81,6 +93,7 @@ class Bearer:
             token_id=read.token_id(claims, token.signed_part),
             expires_at=times.expires_at,
             authenticator="bearer",
+            proof=proof,
             ip=address(peer.address),
             risk=read.risk(claims, issuer.risk_claim),
             mfa_at=times.mfa_at,

@@ -11,7 +11,7 @@ from sallyport.pep.authn import claims
 from sallyport.pep.authn.bearer import OnDroppedRoles
 from sallyport.pep.authn.evidence import Rejected, address, name
 from sallyport.pep.authn.fields import AGENT, FORWARDED_FOR, ORG, RISK, ROLES, USER, Fields
-from sallyport.pep.model import Caller, Peer
+from sallyport.pep.model import Caller, Peer, VouchedFor
 from sallyport.pep.settings import ForwardIdentity
 
 _LIFETIME: Final = 60.0  # seconds: the header has no end of its own
@@ -41,6 +41,7 @@ class Forwarded:
             token_id=secrets.token_hex(16),
             expires_at=now + _LIFETIME,
             authenticator="forwarded",
+            proof=VouchedFor(named.issuer),
             ip=address(peer.address),
         )
         if dropped:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sallyport.pep.authn.evidence import Rejected, base64url
-from sallyport.pep.model import Json
+from sallyport.pep.model import Json, Signature
 from sallyport.runtime import atomic_file, strict_json
 from sallyport.runtime.followed import Followed
 from sallyport.runtime.problems import ConfigError
@@ -43,26 +44,40 @@ class _Entry:
     public: PublicKey | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Key:
+    public: PublicKey
+    thumbprint: str  # by which it is told apart whatever its name
+
+
 class KeySet:
     """The keys of one issuer that are usable with its algorithms."""
 
     def __init__(self, entries: Iterable[tuple[str | None, str, PublicKey]]) -> None:
-        self._by_name: dict[tuple[str, str], PublicKey] = {}
-        self._by_algorithm: dict[str, list[PublicKey]] = {}
+        self._by_name: dict[tuple[str, str], Key] = {}
+        self._by_algorithm: dict[str, list[Key]] = {}
         for kid, algorithm, public in entries:
-            self._by_algorithm.setdefault(algorithm, []).append(public)
+            key = Key(public, _thumbprint(public))
+            self._by_algorithm.setdefault(algorithm, []).append(key)
             if kid is not None:
-                self._by_name[kid, algorithm] = public
+                self._by_name[kid, algorithm] = key
 
     def __bool__(self) -> bool:
         return bool(self._by_algorithm)
 
-    def find(self, kid: str | None, algorithm: str) -> PublicKey | None:
+    def find(self, kid: str | None, algorithm: str) -> Key | None:
         """The key of that name for that algorithm; without a name only if there is no choice."""
         if kid is not None:
             return self._by_name.get((kid, algorithm))
         candidates = self._by_algorithm.get(algorithm, [])
         return candidates[0] if len(candidates) == 1 else None
+
+    def holds(self, made: Signature) -> bool:
+        """Whether its key is still here, by its name if it had one. A second key beside it takes nothing from it."""
+        if made.kid is None:
+            return any(key.thumbprint == made.key for key in self._by_algorithm.get(made.algorithm, ()))
+        named = self._by_name.get((made.kid, made.algorithm))
+        return named is not None and named.thumbprint == made.key
 
 
 def follow(path: Path, algorithms: frozenset[str]) -> Followed[KeySet]:
@@ -97,6 +112,10 @@ def parse(data: bytes, algorithms: frozenset[str]) -> KeySet:
     if not keys:
         raise Rejected(f"no key for {', '.join(sorted(algorithms))}")
     return keys
+
+
+def _thumbprint(public: PublicKey) -> str:
+    return hashlib.sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 def _key(entry: Json, index: int) -> _Entry:

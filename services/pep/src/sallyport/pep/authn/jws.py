@@ -11,7 +11,7 @@ import jwt
 
 from sallyport.pep.authn.evidence import Rejected, base64url
 from sallyport.pep.authn.jwks import MAX_KID, KeySet
-from sallyport.pep.model import Json
+from sallyport.pep.model import Json, Signature
 from sallyport.pep.settings import ALGORITHMS
 from sallyport.runtime import strict_json
 
@@ -55,17 +55,19 @@ def json_object(data: bytes, what: str) -> dict[str, Json]:
     return value
 
 
-def verify(unverified: Unverified, keys: KeySet, algorithms: frozenset[str]) -> None:
+def verify(unverified: Unverified, keys: KeySet, algorithms: frozenset[str]) -> Signature:
     """Raises Rejected. `jwk`, `jku`, `x5u` and `x5c` in the header have no say: they aren't looked at."""
     algorithm, kid = unverified.header.get("alg"), unverified.header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in algorithms:
         raise Rejected("the token's algorithm is not one of its issuer's")
     if "kid" in unverified.header and not (isinstance(kid, str) and 0 < len(kid) <= MAX_KID):
         raise Rejected(f"kid is not a string of 1 to {MAX_KID} characters")
-    key = keys.find(kid if isinstance(kid, str) else None, algorithm)
+    name = kid if isinstance(kid, str) else None
+    key = keys.find(name, algorithm)
     if key is None:
         raise Rejected("no key of that name for that algorithm")
     try:
-        _VERIFIERS[algorithm].decode_complete(unverified.token, key=key, algorithms=[algorithm])
+        _VERIFIERS[algorithm].decode_complete(unverified.token, key=key.public, algorithms=[algorithm])
     except jwt.PyJWTError:
         raise Rejected("the signature doesn't verify") from None
+    return Signature(name, algorithm, key.thumbprint)

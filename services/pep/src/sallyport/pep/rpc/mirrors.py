@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-from sallyport.pep.mirrored import decode
-from sallyport.pep.model import Era, Json
+from sallyport.pep.mirrored import decode, scalars
+from sallyport.pep.model import Era
 from sallyport.pep.refusal import Refusal
 from sallyport.pep.rpc.envelope import Call
 from sallyport.pep.rpc.rejected import mismatch
@@ -36,7 +36,7 @@ def check(call: Call, headers: Mapping[str, str], era: Era) -> Refusal | None:
     if name is not None and (named is None or decode(name) != named):
         return mismatch("Mcp-Name and the body disagree")
     for header, value in headers.items():
-        if header.startswith(_PARAM) and not _repeats_argument(header.removeprefix(_PARAM), decode(value), call):
+        if header.startswith(_PARAM) and not _repeats_argument(decode(value), call):
             return mismatch("an Mcp-Param header and the body disagree")
     return None
 
@@ -46,26 +46,9 @@ def params(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.removeprefix(_PARAM): value for name, value in headers.items() if name.startswith(_PARAM)}
 
 
-def _repeats_argument(header: str, value: str | None, call: Call) -> bool:
-    """An argument of the header's own name decides; without one, some argument has to have the value.
-
-    Which argument a header repeats stands in the tool's schema, which this room doesn't have.
-    """
+def _repeats_argument(value: str | None, call: Call) -> bool:
+    """Some argument has the value. Which one it must be stands in the tool's schema: room 4 holds it to that one."""
     arguments = call.params.get("arguments")
     if value is None or call.method != "tools/call" or not isinstance(arguments, dict):
         return False
-    own = [argument for key, argument in arguments.items() if key.lower() == header]
-    return value in set(_scalars(own or list(arguments.values())))
-
-
-def _scalars(values: list[Json]) -> Iterator[str]:
-    while values:
-        value = values.pop()
-        if isinstance(value, dict):
-            values.extend(value.values())
-        elif isinstance(value, list):
-            values.extend(value)
-        elif isinstance(value, bool):
-            yield "true" if value else "false"
-        elif value is not None:
-            yield str(value)
+    return value in scalars(arguments.values())

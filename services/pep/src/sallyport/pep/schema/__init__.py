@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from sallyport.contract.catalog import Hosted, Prompt, Tool
+from sallyport.contract.catalog import Hosted, Prompt, Resource, Tool
 from sallyport.contract.limits import MAX_INPUT_BYTES
 from sallyport.pep import mirrored
 from sallyport.pep.catalog import LoadedCatalog
@@ -30,6 +30,7 @@ from sallyport.pep.model import (
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.schema.defaults import exceeds, filled_in
 from sallyport.pep.schema.resources import NoResource, resources
+from sallyport.pep.schema.templates import variables
 from sallyport.pep.schema.validator import compile_schema
 from sallyport.runtime import canonical_json, strict_json
 
@@ -73,11 +74,18 @@ def _tool(message: CallTool, loaded: LoadedCatalog) -> CheckedCall | Refusal:
         touched = resources(tool, final)
     except (NoResource, _NotCarried) as error:
         return _invalid(str(error))
-    modern = message.envelope.era is Era.MODERN
-    disagree = mirrored.problem(mirrored.declared(tool.input), final, message.mirrored, required=modern)
+    disagree = _contradicted(message, tool, final)
     if disagree:
         return Refusal(Reason.HEADER_MISMATCH, disagree, disagree)
     return _made(message, message.name, final, canonical, touched, loaded)
+
+
+def _contradicted(message: CallTool, tool: Tool, final: Mapping[str, Json]) -> str:
+    """By its headers (N13). Not sooner: which argument a header repeats is for whom the tool is visible to know."""
+    wanted, modern = mirrored.declared(tool.input), message.envelope.era is Era.MODERN
+    return mirrored.problem(wanted, final, message.mirrored, required=modern) or mirrored.stray(
+        wanted, message.arguments, message.mirrored
+    )
 
 
 def _prompt(message: GetPrompt, loaded: LoadedCatalog) -> CheckedCall | Refusal:
@@ -100,13 +108,16 @@ def _resource(message: ReadResource | Subscribe, loaded: LoadedCatalog) -> Check
 
 
 def _completion(message: Complete, loaded: LoadedCatalog) -> CheckedCall | Refusal:
-    """Of an argument that a prompt doesn't have nothing is asked: an upstream needn't be trusted to say no."""
+    """Of what a prompt or template doesn't have nothing is asked: an upstream needn't be trusted to say no."""
     name = message.prompt or message.template
     known = loaded.catalog.prompt(name) if message.prompt else loaded.catalog.resource(name)
     if known is None:
         return Refusal(Reason.NOT_SERVED, "the catalog has no such prompt or template")
-    if isinstance(known, Prompt) and message.argument["name"] not in {one.name for one in known.arguments}:
+    named = {str(message.argument["name"]), *message.context}
+    if isinstance(known, Prompt) and not named <= {one.name for one in known.arguments}:
         return Refusal(Reason.INVALID_PARAMS, "an argument that the prompt doesn't have", _expected([]))
+    if isinstance(known, Resource) and not named <= variables(known, name):
+        return Refusal(Reason.INVALID_PARAMS, "no variable of the template", "the template has no such variable")
     touched = (ResourceRef("Prompt" if message.prompt else "McpResource", name),)
     arguments: dict[str, Json] = {"argument": dict(message.argument), "context": dict(message.context)}
     return _carried(message, name, arguments, touched, loaded)

@@ -3,7 +3,7 @@
     @hosted_tool("read_file", pool=pool, resolver=resolve)
     async def read_file(call: HostedCall) -> ToolOutput: ...
 
-The decorator only makes a value; a tool exists once it stands in the explicit table of `app.py`.
+The decorator only makes a value; a tool exists once it stands in the explicit table of `hosting.py`.
 """
 
 from __future__ import annotations
