@@ -43,6 +43,7 @@ def _places(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "tag", {"images": {"pep": {"tag": text}}}
     yield "pull secret", {"images": {"pullSecrets": [text]}}
     yield "resource", {"resource": f"https://{text}/mcp"}
+    yield "origin", {"origins": [f"https://{text}"]}
     yield "priority", {"priorityClassName": text}
     yield "domain", {"clusterDomain": text}
     yield "policies", {"policies": {"existing": {"policies": text}}}

@@ -61,6 +61,10 @@ _NODE = "a tool could fetch the node's credentials there."
 
 # Each unsafe value, over the production profile, and words of the sentence that must be said.
 _UNSAFE: dict[str, tuple[dict[str, Any], str]] = {
+    "streams on every connection": (
+        {"limits": {"connections": 64, "streams": 64}},
+        "limits.streams is 64 of 64 connections: streams could take them all, and no call would find one. Give fewer.",
+    ),
     "nobody may call": ({"orchestrators": []}, "orchestrators is empty"),
     "a caller without a name": (
         {"orchestrators": [_but(_PLANNER, spiffe=None)]},

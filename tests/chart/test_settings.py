@@ -30,7 +30,11 @@ def test_the_pep_reads_what_the_chart_writes(profile: str, tmp_path: Path) -> No
     assert [issuer.name for issuer in read.issuers] == [each["name"] for each in values["issuers"]]
     assert read.resource == (values["resource"] or f"https://{NAME}.gates.svc:8443/mcp")
     assert read.pdp.deadline_ms == values["pdp"]["deadlineMs"]
-    assert (read.limits.connections, read.limits.body_bytes) == tuple(values["limits"].values())
+    limits = values["limits"]
+    assert (read.limits.connections, read.limits.body_bytes) == (limits["connections"], limits["bodyBytes"])
+    assert read.limits.stream_places == (limits["streams"] or limits["connections"] // 2)
+    assert read.limits.streams_per_caller == limits["streamsPerCaller"]
+    assert ([*read.eras], [*read.origins]) == (values["eras"], values["origins"])
     assert read.limits.drain_seconds == values["stopSeconds"]["drain"]
     assert read.telemetry.otlp_endpoint == values["logging"].get("otlpEndpoint", "")
 
@@ -68,6 +72,7 @@ def test_the_pdp_reads_what_the_chart_writes_and_meets_the_pep(profile: str, tmp
         == pep.pdp.address
         == ("unix:/run/sallyport/pdp.sock" if values["pdp"]["socket"] else "127.0.0.1:7351")
     )
+    assert pdp.limits.concurrency == values["pdp"]["concurrency"]
     assert (pdp.hop_key, pdp.policies) == (pep.pdp.hop_key, pep.policies)
     assert (pdp.reload.tests, pdp.reload.seconds) == (values["policies"]["tests"], values["policies"]["reloadSeconds"])
     assert (pdp.reload.operator_key is None) is (not values["policies"]["operatorKeySecret"])

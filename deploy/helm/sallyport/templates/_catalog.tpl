@@ -35,7 +35,7 @@
 
 {{- /* An entry of the catalog's upstreams: which header and certificate there are; their values are files. */ -}}
 {{- define "sallyport.upstream" -}}
-{{- $entry := pick . "url" "era" "audience" "limits" -}}
+{{- $entry := pick . "url" "era" "audience" "capabilities" "limits" -}}
 {{- with .credential -}}{{- $_ := set $entry "credential" (include "sallyport.credentialHeader" .) -}}{{- end -}}
 {{- if .clientCertificate -}}{{- $_ := set $entry "client_certificate" true -}}{{- end -}}
 {{- if .assertion -}}{{- $_ := set $entry "assertion" true -}}{{- end -}}

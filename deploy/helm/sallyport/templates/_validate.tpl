@@ -9,6 +9,7 @@
       (include "sallyport.wrong.networks" . | fromJsonArray)
       (include "sallyport.wrong.upstreams" . | fromJsonArray)
       (include "sallyport.wrong.assertion" . | fromJsonArray)
+      (include "sallyport.wrong.limits" . | fromJsonArray)
       (include "sallyport.wrong.tools" . | fromJsonArray)
       (include "sallyport.wrong.catalog" . | fromJsonArray)
       (include "sallyport.wrong.clashes" . | fromJsonArray)
@@ -157,6 +158,14 @@
 {{- end -}}
 {{- if not (gt (int .Values.runAsUser) 0) -}}
 {{- $wrong = append $wrong "runAsUser is root: nothing here needs it, and Pod Security forbids it. Leave it at 65532." -}}
+{{- end -}}
+{{- $wrong | toJson -}}
+{{- end -}}
+
+{{- define "sallyport.wrong.limits" -}}
+{{- $wrong := list -}}
+{{- if ge (int .Values.limits.streams) (int .Values.limits.connections) -}}
+{{- $wrong = append $wrong (printf "limits.streams is %d of %d connections: streams could take them all, and no call would find one. Give fewer." (int .Values.limits.streams) (int .Values.limits.connections)) -}}
 {{- end -}}
 {{- $wrong | toJson -}}
 {{- end -}}

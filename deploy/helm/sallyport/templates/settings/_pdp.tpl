@@ -22,6 +22,6 @@
       "hop_key" "/run/sallyport/hop.key"
       "audit" (include "sallyport.auditSettings" . | fromJson)
       "reload" $reload
-      "limits" (dict "deadline_ms" (int .Values.pdp.deadlineMs)) -}}
+      "limits" (dict "deadline_ms" (int .Values.pdp.deadlineMs) "concurrency" (int .Values.pdp.concurrency)) -}}
 {{- toYaml $settings -}}
 {{- end -}}

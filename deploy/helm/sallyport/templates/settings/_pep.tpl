@@ -34,6 +34,16 @@
 {{- printf "%s?sslmode=verify-full&sslrootcert=/etc/sallyport/database/ca.crt" .Values.database.url -}}
 {{- end -}}
 
+{{- define "sallyport.pepLimits" -}}
+{{- $limits := dict
+      "connections" (int .Values.limits.connections)
+      "streams_per_caller" (int .Values.limits.streamsPerCaller)
+      "body_bytes" (int .Values.limits.bodyBytes)
+      "drain_seconds" (int .Values.stopSeconds.drain) -}}
+{{- with int .Values.limits.streams -}}{{- $_ := set $limits "streams" . -}}{{- end -}}
+{{- $limits | toJson -}}
+{{- end -}}
+
 {{- define "sallyport.pepSettings" -}}
 {{- $name := include "sallyport.fullname" . -}}
 {{- $settings := dict
@@ -46,7 +56,9 @@
       "policies" "/etc/sallyport/policies"
       "issuers" (include "sallyport.pepIssuers" . | fromJsonArray)
       "egress" (include "sallyport.egress" . | fromJsonArray)
-      "limits" (dict "connections" (int .Values.limits.connections) "body_bytes" (int .Values.limits.bodyBytes) "drain_seconds" (int .Values.stopSeconds.drain)) -}}
+      "eras" .Values.eras
+      "origins" .Values.origins
+      "limits" (include "sallyport.pepLimits" . | fromJson) -}}
 {{- $_ := set $settings "audit" (include "sallyport.auditSettings" . | fromJson) -}}
 {{- if include "sallyport.usesFiles" . -}}{{- $_ := set $settings "files" (dict "root" "/srv/files") -}}{{- end -}}
 {{- if .Values.database.url -}}
