@@ -121,13 +121,14 @@ class Front:
         headers: Headers = (),
         **who: Any,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The response's head is there; leave early to hang up."""
+        """The response's head is there; leave early to hang up. `number` None: a notification."""
         given = dict(params or {})
         meta = given.pop("_meta", {})
         whole = (
             {**given, "_meta": {**META, **meta}} if era == MODERN else {**given, **({"_meta": meta} if meta else {})}
         )
-        body = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": whole}).encode()
+        wire = {"jsonrpc": "2.0", "method": method, "params": whole} | ({} if number is None else {"id": number})
+        body = json.dumps(wire).encode()
         sent = [*self._usual(method, given, era, self.token(**who)), *headers]
         url = self.running.endpoint.mcp_url + (f"/{server}" if server else "")
         async with self.http.post(url, data=body, headers=sent) as response:

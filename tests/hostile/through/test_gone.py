@@ -114,6 +114,54 @@ async def test_n23_a_client_that_hangs_up_is_noticed_at_the_upstream_within_a_se
     assert (await gate.call(f"{upstream}.read_only.fine")).text == "said"
 
 
+@pytest.mark.parametrize(("effect", "wanted"), [("read_only", "cancelled"), ("destructive", "unknown")])
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+@pytest.mark.parametrize("era", [LEGACY, MODERN])
+async def test_n23_a_call_that_its_client_gives_up_ends_within_a_second_and_nobody_elses_does(
+    gate: Front, era: str, upstream: str, effect: str, wanted: str
+) -> None:
+    await closed_circuit(gate, upstream)
+    name, opponent = f"{upstream}.{effect}.hang", gate.upstreams[upstream]
+    before = len(opponent.calls(name))
+    call = asyncio.create_task(gate.call(name, era=era, number=7))
+    await until(lambda: len(opponent.calls(name)) > before)
+    seen = opponent.calls(name)[-1]
+    for number, who in ((7, {"user": "bob"}), (7, {"agent": "other-bot"}), ("7", {}), (8, {})):
+        assert (await give_up(gate, number, era, **who)) in {202, 401, 403}
+    assert seen.id not in opponent.left
+    assert await give_up(gate, 7, era) == 202
+    gave_up = time.time()
+    told = await call
+    assert time.time() - gave_up < NOTICED
+    assert told.error["message"] == "cancelled by the client"
+    assert told.error["data"]["effect"] == "unknown"
+    await until(lambda: seen.id in opponent.left)
+    assert opponent.left[seen.id] - gave_up < NOTICED
+    if upstream == "legacy":
+        await until(lambda: bool(cancelled(opponent, seen.id)))
+    await until(lambda: outcome(gate, name) == wanted)
+    assert (await gate.call(f"{upstream}.read_only.fine")).text == "said"
+
+
+async def give_up(gate: Front, number: Any, era: str, **who: Any) -> int:
+    """The status of a notification that takes request `number` back."""
+    async with gate.asked("notifications/cancelled", {"requestId": number}, number=None, era=era, **who) as response:
+        return response.status
+
+
+async def test_of_two_requests_of_one_id_neither_is_given_up(gate: Front) -> None:
+    name, opponent = "modern.read_only.hang", gate.upstreams["modern"]
+    before = len(opponent.calls(name))
+    calls = [asyncio.create_task(gate.call(name, era=LEGACY, number=9)) for _ in range(2)]
+    await until(lambda: len(opponent.calls(name)) == before + 2)
+    assert await give_up(gate, 9, LEGACY) == 202
+    assert (await gate.call("modern.read_only.fine")).text == "said"
+    assert not any(call.done() for call in calls)
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+
+
 def cancelled(opponent: Recording, number: Any) -> list[Seen]:
     found = opponent.calls(method="notifications/cancelled")
     return [one for one in found if one.params["requestId"] == number]

@@ -54,14 +54,14 @@ def test_a_call_is_read_in_either_era(make: Any) -> None:
         (legacy("ping"), model.Ping),
         (legacy("ping", {}), model.Ping),
         (legacy("notifications/initialized", None, None), model.Notification),
-        (legacy("notifications/cancelled", {"requestId": 3, "reason": "x"}, None), model.Notification),
+        (legacy("notifications/cancelled", {"requestId": 3, "reason": "x"}, None), model.Cancel),
         (legacy("notifications/progress", {"progressToken": 1, "progress": 0.5}, None), model.Notification),
         (legacy("notifications/roots/list_changed", {}, None), model.Notification),
         (legacy("tools/list", {"cursor": "x"}), model.ListTools),
         (legacy("tools/call", {**CALL, "task": {"ttl": 1}}), model.CallTool),
         (modern("server/discover"), model.Discover),
         (modern("tools/list"), model.ListTools),
-        (modern("notifications/cancelled", {"requestId": "a"}, None), model.Notification),
+        (modern("notifications/cancelled", {"requestId": "a"}, None), model.Cancel),
     ],
 )
 def test_each_method_of_the_table_has_its_message(message: model.Request, kind: type) -> None:

@@ -28,6 +28,7 @@ from sallyport.pep.forwarding import Forwarding
 from sallyport.pep.given import Given
 from sallyport.pep.handles import Handles
 from sallyport.pep.hosting import hosted, reach
+from sallyport.pep.inflight import InFlight
 from sallyport.pep.inforce import CatalogInForce
 from sallyport.pep.listening import Listening
 from sallyport.pep.lists import Lists
@@ -111,7 +112,7 @@ async def assembled(settings: PepSettings) -> AsyncIterator[Assembled]:
 def _rooms(parts: _Parts) -> Rooms:
     settings, given = parts.settings, Given(Handles(_handle_key(parts.settings)))
     decider, quarantined = Decider(parts.client, parts.tools, release.fulfils), _quarantined(parts.store, parts.behind)
-    pages = Pages(parts.behind.upstreams)
+    pages = Pages(parts.behind.upstreams, parts.metrics.unlisted)
     lists = Lists(decider, parts.recorder, given, pages, quarantined, parts.tracing)
     again = Again(lists)
     hands = Hands(
@@ -137,6 +138,7 @@ def _rooms(parts: _Parts) -> Rooms:
         calls=Calls(hands),
         lists=lists,
         listening=_listening(parts, lists, again),
+        in_flight=InFlight(),
         recorder=parts.recorder,
         metrics=parts.metrics,
         tracing=parts.tracing,

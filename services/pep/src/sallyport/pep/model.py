@@ -129,6 +129,14 @@ class Notification:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancel:
+    """notifications/cancelled: the answer to an earlier request is no longer wanted."""
+
+    envelope: Envelope
+    request_id: str | int
+
+
+@dataclass(frozen=True, slots=True)
 class ListTools:
     envelope: Envelope
     cursor: str | None = None
@@ -238,6 +246,7 @@ Message: TypeAlias = (
     | Discover
     | Ping
     | Notification
+    | Cancel
     | ListTools
     | CallTool
     | ListPrompts

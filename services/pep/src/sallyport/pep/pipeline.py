@@ -18,6 +18,7 @@ from sallyport.pep.audit import AuditUnavailable, Recorder
 from sallyport.pep.authn import Authenticators
 from sallyport.pep.calls import Calls
 from sallyport.pep.decision import Denied, Mismatch
+from sallyport.pep.inflight import GivenUp, InFlight
 from sallyport.pep.inforce import CatalogInForce
 from sallyport.pep.listening import Listening
 from sallyport.pep.lists import Lists
@@ -25,6 +26,7 @@ from sallyport.pep.model import (
     AboutTask,
     Answer,
     Caller,
+    Cancel,
     Discover,
     Emit,
     Era,
@@ -62,6 +64,7 @@ class Rooms:
     calls: Calls
     lists: Lists
     listening: Listening
+    in_flight: InFlight
     recorder: Recorder
     metrics: Metrics
     tracing: Tracing
@@ -109,14 +112,17 @@ class Pipeline:
             trail.request_id, trail.era, trail.method = message.request_id, message.era, message.method
             return message.refusal
         trail.know(message)
-        if isinstance(message, Initialize | Discover | Ping | Unsubscribe | Notification):
+        if isinstance(message, Cancel):
+            rooms.in_flight.give_up(caller, message.request_id)
+        if isinstance(message, Initialize | Discover | Ping | Unsubscribe | Notification | Cancel):
             return self._known_to_all(message, request.server)
         if isinstance(message, Listen) and not request.streams:
             return Refusal(Reason.NOT_ACCEPTABLE, "Accept excludes text/event-stream")
-        return await self._in_force(self._step(message, emit), caller, trail, request.server)
+        with rooms.in_flight.one(caller, message.envelope.id):
+            return await self._in_force(self._step(message, emit), caller, trail, request.server)
 
     def _known_to_all(
-        self, message: Initialize | Discover | Ping | Unsubscribe | Notification, server: str
+        self, message: Initialize | Discover | Ping | Unsubscribe | Notification | Cancel, server: str
     ) -> Answer | Refusal:
         """What nobody has to permit: it says what everybody with a token may know, also while the PDP is away."""
         loaded = self._rooms.in_force.known()
@@ -125,7 +131,7 @@ class Pipeline:
             return Refusal(Reason.NOT_FOUND, "the catalog has no set of this name")
         catalog = view.catalog if view else None
         match message:
-            case Notification():
+            case Notification() | Cancel():
                 return answers.ACCEPTED
             case Ping() | Unsubscribe():
                 return answers.result(message, results.empty(message.envelope.era, VERSION))
@@ -189,6 +195,8 @@ class Pipeline:
 
 
 def _broken(error: BaseException, trail: Trail) -> Refusal:
+    if isinstance(error, GivenUp):
+        return Refusal(Reason.CANCELLED, str(error), data={"effect": trail.effect} if trail.effect else {})
     detail = f"broke: {type(error).__name__}"
     if trail.effect in {"done", "unknown"}:
         return Refusal(Reason.WITHHELD, detail, data={"effect": trail.effect})

@@ -42,7 +42,7 @@ class Reason(StrEnum):
     AUDIT_UNAVAILABLE = "audit_unavailable"
     EXPIRED = "expired"  # the permit or the token died before the effect
     TOOL_UNAVAILABLE = "tool_unavailable"  # the tool refused before its effect began
-    CANCELLED = "cancelled"  # the client went before there was anything to tell
+    CANCELLED = "cancelled"  # the client went, or gave it up
     INTERNAL = "internal"
     EFFECT_UNKNOWN = "effect_unknown"  # broke after the effect began: the truth, not a refusal
     FOREIGN_HANDLE = "foreign_handle"  # a state, task or cursor that wasn't given to this caller for this request
@@ -102,7 +102,7 @@ SHAPES: Final[Mapping[Reason, _Shape]] = {
     Reason.AUDIT_UNAVAILABLE: _UNAVAILABLE,
     Reason.EXPIRED: _Shape(200, -32603, "the permit or the token expired before the tool ran; call again"),
     Reason.TOOL_UNAVAILABLE: _Shape(200, -32603, "the tool is busy or unavailable; nothing was done, call again"),
-    Reason.CANCELLED: _UNAVAILABLE,
+    Reason.CANCELLED: _Shape(200, -32603, "cancelled by the client"),
     Reason.INTERNAL: _UNAVAILABLE,
     Reason.EFFECT_UNKNOWN: _Shape(200, -32603, "the tool broke after its effect began"),
     Reason.FOREIGN_HANDLE: _Shape(200, -32602, "unknown or expired handle"),

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias, TypeGuard
 from sallyport.pep.model import (
     AboutTask,
     CallTool,
+    Cancel,
     Complete,
     Envelope,
     GetPrompt,
@@ -49,10 +50,10 @@ def initialize(envelope: Envelope, params: Mapping[str, Json]) -> Message | Refu
 
 
 def cancelled(envelope: Envelope, params: Mapping[str, Json]) -> Message | Refusal:
-    # Over HTTP a call is cancelled by closing its connection; this one is taken and has no effect.
-    if "requestId" in params and not is_id(params["requestId"]):
-        return bad_params("requestId is no id")
-    return Notification(envelope)
+    if "requestId" not in params:  # legacy: a task's, which ends by tasks/cancel alone
+        return Notification(envelope)
+    wanted = params["requestId"]
+    return Cancel(envelope, wanted) if is_id(wanted) else bad_params("requestId is no id")
 
 
 def _cursor(params: Mapping[str, Json]) -> str | None | Refusal:
