@@ -85,5 +85,9 @@ async def _listen(settings: PepSettings, gate: Assembled, replaced: Renewal) -> 
     optional = replaced.context(renewal.management(settings.tls))
     turned_away = rooms.recorder.turned_away
     mcp = await serve(app, settings.listen, tls=context, limits=limits, on_refused=turned_away)
-    manage = await serve(operators, settings.management, tls=optional, limits=limits, on_refused=turned_away)
+    try:
+        manage = await serve(operators, settings.management, tls=optional, limits=limits, on_refused=turned_away)
+    except BaseException:  # who came meanwhile must not meet rooms that are being closed
+        await mcp.stop(0)
+        raise
     return mcp, manage
