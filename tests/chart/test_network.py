@@ -223,7 +223,7 @@ def _agree(rendered: Rendered, values: dict[str, Any]) -> None:
 
 def _entry(upstream: dict[str, Any]) -> dict[str, Any]:
     """What the catalog says of an upstream."""
-    keys = ("url", "era", "audience", "limits", "assertion")
+    keys = ("url", "era", "audience", "limits", "assertion", "capabilities")
     found: dict[str, Any] = {key: upstream[key] for key in keys if key in upstream}
     if "credential" in upstream:
         found["credential"] = upstream["credential"].get("header", "authorization")
