@@ -8,18 +8,19 @@ import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 import aiohttp
 import pytest
 
 from sallyport.pep.egress import Egress, EgressRefused
 from sallyport.pep.settings import EgressEntry
+from tests.support.attacks import addresses
+from tests.support.attacks import urls as own
+from tests.support.attacks.lists import PAYLOADS, both
 
-CORPUS = Path(__file__).parents[4] / "shared/corpora/payloads"
 PAGES = ("server-side-request-forgery_readme.md", "open-redirect_intruder_open-redirect-payloads.txt")
 TLS = ssl.create_default_context()
-needs_corpus = pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus at ../shared/corpora/payloads")
+of_each_list = pytest.mark.parametrize("source", both(PAYLOADS))
 # A connection that is tried must arrive at the canary, and not be stopped by the tests' own guard.
 pytestmark = pytest.mark.allow_hosts(["127.0.0.0/8", "0.0.0.0/8", "::1", "::", "::ffff:0:0/96"])
 
@@ -68,22 +69,25 @@ def canaries() -> Iterator[Canaries]:
         yield Canaries(stack)
 
 
-def urls() -> list[str]:
-    """As they stand in the pages, and whatever there looks like one."""
+def urls(source: str) -> list[str]:
+    """Our own; or the public ones, as they stand in the pages, and whatever there looks like one."""
+    if source == "own":
+        return own.urls()
     found: set[str] = set()
     for page in PAGES:
-        text = (CORPUS / page).read_text()
+        text = (PAYLOADS / page).read_text()
         found |= {line.strip() for line in text.splitlines()}
         found |= set(re.findall(r"[a-z0-9]+:/*[^\s`)\]]+", text))
     return sorted(found)
 
 
-def hosts() -> list[str]:
-    """Whatever stands in these URLs where some parser sees a host."""
-    parts = {
-        part for url in urls() for part in re.split(r"[/@\\#?&;= ]|:\d+(?![\d.:])|%40|%2f", url, flags=re.IGNORECASE)
-    }
-    return sorted(bare for part in parts if (bare := part.strip("[]!")))
+def hosts(source: str) -> list[str]:
+    """Every spelling of an inner address; or whatever stands in public URLs where some parser sees a host."""
+    if source == "own":
+        return [*addresses.everywhere(), *addresses.NAMES]
+    cut = re.compile(r"[/@\\#?&;= ]|:\d+(?![\d.:])|%40|%2f", re.IGNORECASE)
+    bare = {part.strip("[]!") for url in urls(source) for part in cut.split(url)} - {""}
+    return sorted(one for one in bare if not _in_the_world(one))
 
 
 async def tried(gate: Egress, url: str) -> None:
@@ -104,11 +108,11 @@ async def test_the_canaries_sing(canaries: Canaries) -> None:
     assert canaries.connects() == 5
 
 
-@needs_corpus
-async def test_n19_no_url_of_the_lists_leads_out(canaries: Canaries) -> None:
+@of_each_list
+async def test_n19_no_url_of_the_lists_leads_out(canaries: Canaries, source: str) -> None:
     """Neither as it stands nor led to the canaries' port; the resolver would say anything."""
     gate = Egress([entry(canaries, "127.0.0.0/8")], lookup=lambda _host, _port: ["127.0.0.1"])
-    listed = urls()
+    listed = urls(source)
     assert len(listed) > 400
     for url in listed:
         for variant in (url, re.sub(r":(80|443|22|11211|11111|25)\b", f":{canaries.port}", url)):
@@ -117,9 +121,9 @@ async def test_n19_no_url_of_the_lists_leads_out(canaries: Canaries) -> None:
     assert canaries.connects() == 0
 
 
-@needs_corpus
-async def test_n19_no_name_of_the_lists_leads_home_even_if_it_is_listed(canaries: Canaries) -> None:
-    names = {name for url in urls() for name in re.findall(r"https?://([a-z][a-z0-9.-]*[a-z])(?=[:/?#]|$)", url)}
+@of_each_list
+async def test_n19_no_name_of_the_lists_leads_home_even_if_it_is_listed(canaries: Canaries, source: str) -> None:
+    names = {name for url in urls(source) for name in re.findall(r"https?://([a-z][a-z0-9.-]*[a-z])(?=[:/?#]|$)", url)}
     assert len(names - {"localhost"}) > 10
     for name in names - {"localhost"}:
         listed = EgressEntry(destination=f"{name}:{canaries.port}")
@@ -129,14 +133,12 @@ async def test_n19_no_name_of_the_lists_leads_home_even_if_it_is_listed(canaries
     assert canaries.connects() == 0
 
 
-@needs_corpus
-async def test_n19_no_host_of_the_lists_is_believed_as_an_answer(canaries: Canaries) -> None:
+@of_each_list
+async def test_n19_no_host_of_the_lists_is_believed_as_an_answer(canaries: Canaries, source: str) -> None:
     """A resolver that lies may answer in any spelling that a system would still take for an address."""
-    answers = hosts()
+    answers = hosts(source)
     assert {"127.0.0.1", "0177.0.0.1", "2130706433", "::ffff:127.0.0.1"} <= set(answers)
     for answer in answers:
-        if _in_the_world(answer):
-            continue
         gate = Egress([entry(canaries)], lookup=lambda _host, _port, answer=answer: [answer])  # type: ignore[misc]
         with pytest.raises(EgressRefused):
             await tried(gate, f"https://crm.test:{canaries.port}/")

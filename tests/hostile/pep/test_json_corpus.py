@@ -1,17 +1,18 @@
-"""N14: the JSON test suite through the whole PEP, as the body and as one argument: a clean 4xx and a record, never a 5xx."""
+"""N14: texts that are JSON and texts that are not, through the whole PEP, as the body and as one argument: a clean 4xx and a record, never a 5xx."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
+from tests.support.attacks.documents import Kind
+from tests.support.attacks.documents import documents as texts
+from tests.support.attacks.lists import DOCUMENTS, both
 from tests.support.gate import Gate, body, gate
 
-CORPUS = Path(__file__).resolve().parents[3].parent / "shared" / "corpora" / "json" / "parsing"
-pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason=f"no JSON corpus at {CORPUS}")
+of_each_list = pytest.mark.parametrize("source", both(DOCUMENTS))
 MARK = b'"MARK"'
 
 
@@ -21,8 +22,8 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gate
         yield made
 
 
-def documents(prefix: str) -> list[bytes]:
-    return [path.read_bytes() for path in sorted(CORPUS.glob(f"{prefix}*.json"))]
+def documents(kind: Kind, source: str) -> list[bytes]:
+    return list(texts(kind, source).values())
 
 
 async def statuses(opened: Gate, bodies: list[bytes]) -> list[int]:
@@ -40,24 +41,27 @@ def refusals(opened: Gate) -> int:
     return sum(record["kind"] == "refusal" for record in opened.records())
 
 
-async def test_n14_what_is_not_json_is_a_4xx_with_a_record_each(opened: Gate) -> None:
-    wrong = documents("n_")
+@of_each_list
+async def test_n14_what_is_not_json_is_a_4xx_with_a_record_each(opened: Gate, source: str) -> None:
+    wrong = documents("n", source)
     assert len(wrong) > 150
     before = refusals(opened)
     assert {status // 100 for status in await statuses(opened, wrong)} == {4}
     assert refusals(opened) - before == len(wrong)
 
 
-async def test_n14_an_argument_that_is_not_json_is_a_4xx_with_a_record_each(opened: Gate) -> None:
+@of_each_list
+async def test_n14_an_argument_that_is_not_json_is_a_4xx_with_a_record_each(opened: Gate, source: str) -> None:
     # Some are whole again inside another document ("1]" closes ours, white space is nothing): those are 4xx as well.
-    wrong = [as_argument(opened, document) for document in documents("n_")]
+    wrong = [as_argument(opened, document) for document in documents("n", source)]
     before = refusals(opened)
     assert {status // 100 for status in await statuses(opened, wrong)} == {4}
     assert refusals(opened) - before == len(wrong)
 
 
-async def test_n14_what_is_json_is_never_a_5xx(opened: Gate) -> None:
-    right = documents("y_")
+@of_each_list
+async def test_n14_what_is_json_is_never_a_5xx(opened: Gate, source: str) -> None:
+    right = documents("y", source)
     assert len(right) > 80
     assert max(await statuses(opened, right)) < 500
     assert max(await statuses(opened, [as_argument(opened, document) for document in right])) < 500

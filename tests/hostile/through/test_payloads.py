@@ -12,12 +12,13 @@ from urllib.parse import quote
 import pytest
 
 from sallyport.pep.upstream.pin import pin
-from tests.hostile.egress.test_canaries import CORPUS, Canaries, needs_corpus, urls
+from tests.hostile.egress.test_canaries import Canaries, urls
 from tests.hostile.through.front import Front, front, tool
+from tests.support.attacks import texts
+from tests.support.attacks.lists import PAYLOADS, both
 from tests.support.recording_upstream import Recording
 
-pytestmark = needs_corpus
-LISTS: Final = (
+FILES: Final = (
     "command-injection_intruder_command-execution-unix.txt",
     "directory-traversal_intruder_directory_traversal.txt",
     "sql-injection_intruder_sqli_polyglots.txt",
@@ -61,20 +62,28 @@ async def gate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Front]
         yield made
 
 
-@pytest.fixture(scope="module")
-def payloads(canaries: Canaries) -> list[str]:
+@pytest.fixture(scope="module", params=both(PAYLOADS))
+def payloads(canaries: Canaries, request: pytest.FixtureRequest) -> list[str]:
     """URLs lead to the canaries' port, too; the rest stands as it is."""
-    pointed = {re.sub(r":(80|443|22|11211|11111|25)\b", f":{canaries.port}", url) for url in urls()}
+    source: str = request.param
+    pointed = {re.sub(r":(80|443|22|11211|11111|25)\b", f":{canaries.port}", url) for url in urls(source)}
     ours = {f"http://{host}:{canaries.port}/" for host in ("127.0.0.1", "127.0.0.2", "[::1]", "0.0.0.0", "localhost")}
-    lines = {line for name in LISTS for line in text(name).splitlines()}
-    deep = text("directory-traversal_intruder_deep_traversal.txt").splitlines()[::EVERY]
-    found = sorted({*pointed, *ours, *lines, *deep} - {""})
+    found = sorted({*pointed, *ours, *(_own() if source == "own" else _public())} - {""})
     assert len(found) > 600
     return found
 
 
-def text(name: str) -> str:
-    return (CORPUS / name).read_text(errors="replace")
+def _own() -> list[str]:
+    return [*texts.traversals(), *texts.commands(), *texts.statements()]
+
+
+def _public() -> list[str]:
+    lines = [line for name in FILES for line in _text(name).splitlines()]
+    return lines + _text("directory-traversal_intruder_deep_traversal.txt").splitlines()[::EVERY]
+
+
+def _text(name: str) -> str:
+    return (PAYLOADS / name).read_text(errors="replace")
 
 
 async def each(payloads: Iterable[str], ask: Ask) -> list[Any]:
@@ -147,8 +156,9 @@ async def test_n20_names_prompts_cursors_and_tasks_lead_nowhere(
 ) -> None:
     upstream = gate.upstreams["crm"]
     few = payloads[::9]
+    before = len(upstream.calls(method="prompts/get"))
     told = await each(few, lambda one: gate.ask("prompts/get", {"name": "greet", "arguments": {"who": one}}))
-    assert {seen.arguments["who"] for seen in upstream.calls(method="prompts/get")} <= set(few)
+    assert {seen.arguments["who"] for seen in upstream.calls(method="prompts/get")[before:]} <= set(few)
     ways: list[Ask] = [
         lambda one: gate.call(one[:128], {}),
         lambda one: gate.ask("prompts/get", {"name": one[:128], "arguments": {}}),

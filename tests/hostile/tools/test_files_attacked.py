@@ -15,9 +15,10 @@ from sallyport.pep.tools.files import io
 from sallyport.pep.tools.files.beneath import Opener, open_by_walking, open_in_kernel
 from sallyport.pep.tools.files.root import Handle, Root
 from sallyport.pep.tools.pool import Pool
+from tests.support.attacks import texts
+from tests.support.attacks.lists import PAYLOADS, both
 from tests.unit.pep.tools.support import Catalogs, call_of, shown, through
 
-CORPUS = Path(__file__).parents[4] / "shared/corpora/payloads"
 CANARY = "canary-outside"
 OPENERS = [pytest.param(open_in_kernel, 10_000, id="openat2"), pytest.param(open_by_walking, 4_000, id="walk")]
 
@@ -131,23 +132,23 @@ def everything_but(inside: Path) -> list[Path]:
     return sorted(path for path in inside.parent.rglob("*") if inside not in path.parents)
 
 
-def payloads() -> list[str]:
-    lines: list[str] = []
-    for name in ("deep_traversal", "directory_traversal"):
-        path = CORPUS / f"directory-traversal_intruder_{name}.txt"
-        if path.is_file():
-            lines += path.read_text("utf-8", "replace").splitlines()
+def payloads(source: str) -> list[str]:
+    if source == "own":
+        return texts.traversals()
+    names = ("deep_traversal", "directory_traversal")
+    files = [PAYLOADS / f"directory-traversal_intruder_{name}.txt" for name in names]
+    lines = [line for file in files for line in file.read_text("utf-8", "replace").splitlines()]
     return sorted({line for raw in lines for line in (raw, raw.replace("{FILE}", "secret.txt")) if line})
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason=f"no corpus at {CORPUS}")
-async def test_n20_no_traversal_payload_reaches_a_file_outside_the_root(tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", both(PAYLOADS))
+async def test_n20_no_traversal_payload_reaches_a_file_outside_the_root(tmp_path: Path, source: str) -> None:
     inside, outside = lay_out(tmp_path)
     (tmp_path / "secret.txt").write_text(CANARY)
     before = everything_but(inside)
     pool, root = Pool(2, "files"), Root(inside)
     tools = Tools(Registry(files.tools(root, pool)), Catalogs("list_files", "read_file", "write_file", "delete_file"))
-    for payload in payloads():
+    for payload in payloads(source):
         for spelling in (payload, f"alice/{payload}"):
             for name in ("read_file", "write_file", "delete_file", "list_files"):
                 arguments: dict[str, Json] = {"path": spelling, "content": "overwritten"}

@@ -1,15 +1,14 @@
-"""Requests that parsers may read differently: the JSON corpus as arguments, and what else is known to divide them."""
+"""Requests that parsers may read differently: lists of JSON texts as arguments, and what else is known to divide them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
+from tests.support.attacks.documents import documents
 from tests.support.messages import META
 
-CORPUS: Final = Path(__file__).resolve().parents[3].parent / "shared" / "corpora" / "json" / "parsing"
 TOOL: Final = "anything"
 _META: Final = json.dumps(META).encode()
 VALUES: Final = (
@@ -39,10 +38,10 @@ def request(arguments: bytes, *, more: bytes = b"", outside: bytes = b"") -> byt
     return b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{%s}%s}' % (inner, outside and b"," + outside)
 
 
-def divisive() -> Iterator[bytes]:
+def divisive(source: str) -> Iterator[bytes]:
     """Each document as one argument, and as all of them."""
-    documents = [path.read_bytes() for path in sorted(CORPUS.glob("*.json"))]
-    for document in (*documents, *VALUES):
+    listed = [*documents("n", source).values(), *documents("y", source).values()]
+    for document in (*listed, *VALUES):
         yield request(b'{"value":%s}' % document)
         yield request(document)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,15 @@ import pytest
 from sallyport.runtime import strict_json
 from tests.hostile.upstream_parsers import bodies, parsers
 from tests.hostile.upstream_parsers.capturing import Gate, gate
+from tests.support.attacks.lists import DOCUMENTS, both
 
-pytestmark = pytest.mark.skipif(not bodies.CORPUS.is_dir(), reason=f"no JSON corpus at {bodies.CORPUS}")
+
+@dataclass(frozen=True, slots=True)
+class Through:
+    """What reached the upstream, and what the PDP's record says of the same calls."""
+
+    received: list[bytes]
+    judged: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +29,18 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gate
         yield made
 
 
-@pytest.fixture(scope="module")
-async def received(opened: Gate) -> list[bytes]:
+@pytest.fixture(scope="module", params=both(DOCUMENTS))
+async def through(opened: Gate, request: pytest.FixtureRequest) -> Through:
     """What got through of everything divisive."""
-    found = await opened.captured(bodies.divisive())
+    before = len(opened.judged())
+    found = await opened.captured(bodies.divisive(request.param))
     assert len(found) > 120, "too few requests get through for this to say anything"
-    return found
+    return Through(found, opened.judged()[before:])
+
+
+@pytest.fixture
+def received(through: Through) -> list[bytes]:
+    return through.received
 
 
 def ours(received: list[bytes]) -> list[str]:
@@ -34,8 +48,8 @@ def ours(received: list[bytes]) -> list[str]:
     return [parsers.expected(one["method"], one["params"]["name"], one["params"]["arguments"]) for one in messages]
 
 
-async def test_n11_what_the_upstream_received_is_what_the_pdp_judged(opened: Gate, received: list[bytes]) -> None:
-    assert [opened.hashed(body) for body in received] == opened.judged()
+async def test_n11_what_the_upstream_received_is_what_the_pdp_judged(opened: Gate, through: Through) -> None:
+    assert [opened.hashed(body) for body in through.received] == through.judged
 
 
 async def test_n11_node_reads_the_same(received: list[bytes]) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import re
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,18 +13,11 @@ from hypothesis import strategies as st
 
 from sallyport.runtime import canonical_json
 from sallyport.runtime.strict_json import MAX_INTEGER, Json, JsonRefused, parse
+from tests.support.attacks.documents import documents
+from tests.support.attacks.lists import DOCUMENTS, both
 
-_CORPUS = Path(__file__).resolve().parents[3].parent / "shared/corpora/json/parsing"
 _HUGE = 10_000_000
-
-
-def _corpus(prefix: str) -> list[Path]:
-    return sorted(_CORPUS.glob(f"{prefix}_*.json"))
-
-
-def _needs_corpus() -> None:
-    if not _CORPUS.is_dir():
-        pytest.skip("no JSON corpus in ../shared/corpora/json/parsing")
+of_each_list = pytest.mark.parametrize("source", both(DOCUMENTS))
 
 
 def _goes_beyond_i_json(data: bytes) -> bool:
@@ -37,35 +29,40 @@ def _goes_beyond_i_json(data: bytes) -> bool:
         return dict(pairs)
 
     value = json.loads(data, object_pairs_hook=note)
-    numbers = [literal for literal in re.findall(r"-?\d+(?![\d.eE])", data.decode()) if abs(int(literal)) > MAX_INTEGER]
+    numbers = [
+        literal
+        for literal in re.findall(r"(?<![\d.])-?\d+(?![\d.eE])", data.decode())
+        if abs(int(literal)) > MAX_INTEGER
+    ]
     return any(duplicates) or bool(numbers) or bool(re.search("[\ud800-\udfff]", json.dumps(value, ensure_ascii=False)))
 
 
-def test_n14_no_malformed_text_of_the_corpus_is_accepted() -> None:
-    _needs_corpus()
+@of_each_list
+def test_n14_no_malformed_text_of_the_lists_is_accepted(source: str) -> None:
     accepted = []
-    for path in _corpus("n"):
+    texts = documents("n", source)
+    for name, data in texts.items():
         try:
-            parse(path.read_bytes())
+            parse(data)
         except JsonRefused:
             continue
-        accepted.append(path.name)
-    assert _corpus("n")
+        accepted.append(name)
+    assert len(texts) > 150
     assert not accepted
 
 
-def test_every_valid_text_of_the_corpus_is_read_as_the_standard_library_does_unless_it_is_ambiguous() -> None:
-    _needs_corpus()
+@of_each_list
+def test_every_valid_text_of_the_lists_is_read_as_the_standard_library_does_unless_it_is_ambiguous(source: str) -> None:
     wrong = []
-    for path in _corpus("y"):
-        data = path.read_bytes()
+    texts = documents("y", source)
+    for name, data in texts.items():
         try:
             right = parse(data) == json.loads(data) and not _goes_beyond_i_json(data)
         except JsonRefused:
             right = _goes_beyond_i_json(data)
         if not right:
-            wrong.append(path.name)
-    assert _corpus("y")
+            wrong.append(name)
+    assert len(texts) > 80
     assert not wrong
 
 

@@ -28,10 +28,12 @@ def init(
     source = policies or shipped.find()
     servers = named(upstream or [])
     left_out = make(directory, source)
+    with new_directory.whole(directory.resolve()):
+        joined = tuple(join(directory, servers))
     for name in left_out:
         console.warn(f"{name} was left out: it names a tool that catalog.yaml doesn't have")
     _show(directory)
-    for each in join(directory, servers):
+    for each in joined:
         console.step(each)
     next_ = ("catalog", "pull", directory) if servers else ("up", directory)
     console.out.print(f"next: {console.command(*next_)}")
