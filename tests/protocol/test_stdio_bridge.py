@@ -81,15 +81,24 @@ async def test_each_session_has_a_process_of_its_own_that_ends_with_it(bridged: 
 
 
 async def test_a_call_that_is_given_up_leaves_the_session_usable(bridged: Bridge) -> None:
-    given_up = asyncio.Event()
+    ended: asyncio.Queue[httpx2.Response] = asyncio.Queue()
 
     async def hear(response: httpx2.Response) -> None:
         if b'"wait"' in response.request.content:
-            given_up.set()
+            ended.put_nowait(response)
 
     async with connected(bridged, "legacy", hear) as client:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await client.call_tool("wait", {})
-        await given_up.wait()  # the SDK's client breaks where it is left before that
+        async with asyncio.timeout(20):
+            given_up = await ended.get()  # its exchange ends with it, and not with the session
+        assert given_up.headers["content-type"] == "text/event-stream"
         assert await _text(client, "add", a=1, b=1) == "2"
+
+
+async def test_a_client_may_go_as_soon_as_it_has_given_a_call_up(bridged: Bridge) -> None:
+    async with connected(bridged, "legacy") as client:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await client.call_tool("wait", {})

@@ -97,6 +97,18 @@ def progress(call: dict[str, Any], count: int, size: int = 0) -> None:
     give(call, {"token": token})
 
 
+def number(call: dict[str, Any], number: str) -> None:
+    token = call["params"]["_meta"]["progressToken"]
+    say({"method": "notifications/progress", "params": {"progressToken": token, "progress": int(number)}})
+    say({"id": call["id"], "result": {"content": [], "structuredContent": {"id": int(number)}}})
+
+
+def begin(call: dict[str, Any]) -> None:
+    """Progress, and no answer."""
+    token = call["params"]["_meta"]["progressToken"]
+    say({"method": "notifications/progress", "params": {"progressToken": token, "progress": 0}})
+
+
 def log(call: dict[str, Any], data: str) -> None:
     say({"method": "notifications/message", "params": {"level": "info", "data": data}})
     give(call, "logged")

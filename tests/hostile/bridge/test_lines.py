@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx2
 import pytest
 
 from tests.hostile.bridge.conftest import Start
-from tests.support.bridge import Bridge, Mcp, said, session, until
+from tests.support.bridge import ACCEPT, Bridge, Mcp, said, session, until
 
 
 def _events(answer: httpx2.Response) -> list[dict[str, Any]]:
@@ -51,6 +52,14 @@ def test_n11_params_reach_the_server_as_they_were_sent(shared: Bridge) -> None:
     value = {"ü": ["\u2028\n\r\x00\x7f", 1, 1.5, -0.1, 9007199254740991, None, True, {}], "deep": [[[[]]]]}
     with session(shared) as mcp:
         assert mcp.call("echo", value=value)["arguments"] == {"value": value}
+
+
+@pytest.mark.parametrize("number", [2**53, 2**63 - 1, -(2**63), 2**64 - 1])
+def test_an_integer_of_64_bits_reaches_the_client_as_the_server_said_it(shared: Bridge, number: int) -> None:
+    with session(shared) as mcp:
+        stream = mcp.request("tools/call", _call("number", 5, number=str(number)))
+        notice, answer = _events(stream)
+        assert (notice["params"]["progress"], answer["result"]["structuredContent"]) == (number, {"id": number})
 
 
 def test_an_answer_is_json_alone_and_a_stream_behind_notifications(shared: Bridge) -> None:
@@ -110,29 +119,50 @@ def test_a_client_that_leaves_is_a_cancellation_of_its_request_alone(shared: Bri
         until(lambda: _cancelled(mcp) == [2], "the server isn't told")
 
 
+def _give_up(mcp: Mcp, number: Any) -> None:
+    told = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": number, "reason": "r"}}
+    assert mcp.post(told).status_code == 202
+
+
+def _given_up(mcp: Mcp, number: Any, waiting: Future[httpx2.Response]) -> bool:
+    """Said again until the request itself has come."""
+    _give_up(mcp, number)
+    return waiting.done()
+
+
 def test_a_cancellation_names_the_request_by_the_number_the_server_knows(shared: Bridge) -> None:
     with session(shared) as mcp, shared.client() as http, ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(Mcp(http, shared.url, mcp.headers).request, "tools/call", _call("never"), 1)
-
-        def cancel(number: Any) -> None:
-            told = {
-                "jsonrpc": "2.0",
-                "method": "notifications/cancelled",
-                "params": {"requestId": number, "reason": "r"},
-            }
-            assert mcp.post(told).status_code == 202
-
-        def cancelled() -> bool:
-            cancel(1)
-            return bool(_cancelled(mcp))
-
         for other in (2, "1", None, True):
-            cancel(other)
+            _give_up(mcp, other)
         assert _cancelled(mcp) == []
-        until(cancelled, "the server isn't told")
-        assert set(_cancelled(mcp)) == {2}
-        mcp.end()
-        assert waiting.result().json()["error"]["code"] == -32603
+        assert not waiting.done()
+        until(lambda: _given_up(mcp, 1, waiting), "it isn't ended")
+        assert len(_cancelled(mcp)) == 1
+
+
+@pytest.mark.parametrize(("accept", "kind"), [(ACCEPT, "text/event-stream"), ("application/json", None)])
+def test_a_request_that_is_given_up_ends_without_an_answer_and_frees_its_place(
+    shared: Bridge, accept: str, kind: str | None
+) -> None:
+    with session(shared) as mcp, shared.client(Accept=accept) as http, ThreadPoolExecutor(1) as pool:
+        one = Mcp(http, shared.url, mcp.headers)
+        for number in range(40):  # more than may run
+            waiting = pool.submit(one.request, "tools/call", _call("never"), number)
+            until(partial(_given_up, mcp, number, waiting), "it isn't ended")
+            ended = waiting.result()
+            assert (ended.status_code, ended.content) == (200 if kind else 202, b"")
+            assert ended.headers.get("content-type") == kind
+
+
+def test_a_stream_that_is_given_up_ends_behind_what_it_has_said(shared: Bridge) -> None:
+    with session(shared) as mcp, shared.client() as http:
+        begun = {"jsonrpc": "2.0", "id": "begun", "method": "tools/call", "params": _call("begin", 5)}
+        with http.stream("POST", shared.url, json=begun, headers=mcp.headers) as stream:
+            _give_up(mcp, "begun")
+            stream.read()
+        (notice,) = _events(stream)
+        assert notice["params"]["progressToken"] == 5
 
 
 def _cancelled(mcp: Mcp) -> list[Any]:

@@ -14,7 +14,7 @@ from sallyport.pep import release
 from sallyport.pep.model import CheckedCall, Failed, Json, Reply, ToolOutput
 from sallyport.pep.refusal import Refusal
 from sallyport.pep.release import HeldTo
-from sallyport.runtime import canonical_json
+from sallyport.runtime import exact_json
 
 METHODS = (
     "tools/call", "prompts/get", "resources/read", "completion/complete", "tasks/get", "tasks/update", "tasks/cancel",
@@ -103,10 +103,10 @@ def held_to(method: str, cap: int = 1 << 20) -> HeldTo:
 def spelt(shown: Any) -> bytes:
     """What would go out; it must be JSON."""
     if isinstance(shown, ToolOutput):
-        return canonical_json.encode(
+        return exact_json.encode(
             {"content": [*shown.content], "structured": shown.structured, "meta": dict(shown.meta)}
         )
-    return canonical_json.encode(
+    return exact_json.encode(
         dict(shown.result) if isinstance(shown, Reply) else [shown.code, shown.message, shown.data]
     )
 
@@ -141,7 +141,7 @@ def test_any_notification_goes_on_or_nowhere(
     method: str, params: dict[str, Json], obligations: tuple[str, ...]
 ) -> None:
     told = release.notification(method, params, obligations)
-    assert told is None or canonical_json.encode(told[1])
+    assert told is None or exact_json.encode(told[1])
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])

@@ -71,6 +71,26 @@ class Door:
         writer.write(answer(seen, complete("found")))
 
 
+class Restarting(Recording):
+    """Its connections go, and its sessions are forgotten, as where another process takes its port."""
+
+    def __init__(self) -> None:
+        super().__init__(LEGACY, sessions=True)
+        self.writers: set[asyncio.StreamWriter] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.add(writer)
+        try:
+            await super().serve(reader, writer)
+        finally:
+            self.writers.discard(writer)
+
+    def restart(self) -> None:
+        self.given.clear()
+        for writer in self.writers:
+            writer.transport.abort()
+
+
 @pytest.fixture(scope="module")
 def door() -> Door:
     return Door()
@@ -79,21 +99,24 @@ def door() -> Door:
 @pytest.fixture(scope="module")
 async def gate(tmp_path_factory: pytest.TempPathFactory, door: Door) -> AsyncIterator[Front]:
     """The legacy one has no stream on which it could say that its list changed; it lies from the beginning."""
-    telling, silent = Recording(), Recording(LEGACY)
+    telling, silent, restarted = Recording(), Recording(LEGACY), Restarting()
     for name in ("find", *CHANGING):
         telling.tools[name], telling.acts[name] = original(name), door.act
     telling.offer("other")
     silent.offer("silent_find")
+    restarted.offer("back_find")
     catalog = {
         "tools": [
             *(tool("telling", original(name), input={"type": "object"}) for name in ("find", *CHANGING)),
             tool("telling", telling.tools["other"]),
             tool("silent", silent.tools["silent_find"]),
+            tool("restarted", restarted.tools["back_find"]),
         ]
     }
     directory = tmp_path_factory.mktemp("definitions") / "laptop"
-    entries = {"telling": {}, "silent": {"era": LEGACY}}
-    async with front(directory, {"telling": telling, "silent": silent}, catalog, entries=entries) as made:
+    entries = {"telling": {}, "silent": {"era": LEGACY}, "restarted": {"era": LEGACY}}
+    upstreams = {"telling": telling, "silent": silent, "restarted": restarted}
+    async with front(directory, upstreams, catalog, entries=entries) as made:
         silent.tools["silent_find"]["description"] += " And more."
         yield made
 
@@ -160,6 +183,16 @@ async def test_n21_a_call_that_is_under_way_goes_on(gate: Front, door: Door) -> 
     telling.tools["find"] = original()
     telling.tell()
     await until_listed(gate, "find", wanted=True)
+
+
+async def test_n21_a_server_that_was_restarted_as_another_isnt_called_once(gate: Front) -> None:
+    restarted = gate.upstreams["restarted"]
+    assert isinstance(restarted, Restarting)
+    assert (await gate.call("back_find")).result
+    await until(lambda: time.monotonic() > gate.since + 6)  # five seconds from one such question to the next
+    restarted.tools["back_find"]["description"] += " And more."
+    restarted.restart()
+    await refused(gate, "back_find", "restarted")
 
 
 async def test_n21_an_upstream_that_says_nothing_is_found_out_within_70_seconds(gate: Front) -> None:

@@ -127,8 +127,10 @@ async def test_n2_each_handle_opens_for_whom_and_what_it_was_given(gate: Front) 
     for method in TASKS:
         assert (await about(gate, await task(gate), method)).result
         assert gate.upstreams["crm"].calls(method=method)[-1].params["taskId"] == "task-1"
-    assert (await gate.ask("resources/list", {"cursor": await cursor(gate)})).result
-    assert gate.upstreams["crm"].calls(method="resources/list")[-1].params["cursor"] == "2"
+    handle, asked = await cursor(gate), gate.upstreams["crm"].calls(method="resources/list")
+    assert (await gate.ask("resources/list", {"cursor": handle})).result
+    then = gate.upstreams["crm"].calls(method="resources/list")[len(asked)]
+    assert then.params["cursor"] == asked[-1].params["cursor"] + "2"
 
 
 @pytest.mark.parametrize("other", OTHERS)
@@ -196,7 +198,10 @@ async def test_n2_a_handle_ends(gate: Front) -> None:
     """Made with the gate's own key, some time ago: with the same made now, it opens."""
     key = _handle_key(settings.load(gate.directory / "pep.yaml"))
     who = ("laptop", "alice", "coding-bot", "acme")
-    payloads = {"task": (who, b'["crm","start","task-1"]'), "cursor": ((*who, "", "resources/list"), b'["crm","2"]')}
+    payloads = {
+        "task": (who, b'["crm","start","task-1"]'),
+        "cursor": ((*who, "", "resources/list"), b'["",["crm","2",""]]'),
+    }
     ago = Handles(key, wall=lambda: time.time() - 100)
     for kind, (bound, payload) in payloads.items():
         fresh, old = ago.seal(kind, bound, payload, ttl=200), ago.seal(kind, bound, payload, ttl=99)

@@ -80,7 +80,8 @@ LIES: dict[str, Callable[[Got], bytes]] = {
     "a duplicate key": raw('{"jsonrpc":"2.0","id":ID,"result":{"a":1},"result":{"a":2}}'),
     "a duplicate key inside": raw('{"jsonrpc":"2.0","id":ID,"result":{"a":1,"a":2}}'),
     "NaN": raw('{"jsonrpc":"2.0","id":ID,"result":{"a":NaN}}'),
-    "a number beyond 2^53": raw('{"jsonrpc":"2.0","id":ID,"result":{"a":9007199254740993}}'),
+    "a number of 22 digits": raw('{"jsonrpc":"2.0","id":ID,"result":{"a":1000000000000000000000}}'),
+    "a number beyond any double": raw('{"jsonrpc":"2.0","id":ID,"result":{"a":1e400}}'),
     "a number beyond a double": raw('{"jsonrpc":"2.0","id":ID,"result":{"a":1e999}}'),
     "a lone surrogate": raw('{"jsonrpc":"2.0","id":ID,"result":{"a":"\\ud800"}}'),
     "65 levels": raw('{"jsonrpc":"2.0","id":ID,"result":{"a":' + "[" * 65 + "]" * 65 + "}}"),
@@ -373,3 +374,61 @@ async def test_gates_own_requests_work_without_anybody() -> None:
         assert isinstance(before, Gate)
         asked = forward("tools/list", {}, envelope=None, identity=None)
         assert await before.ask(asked) == Reply({"tools": []})
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+AROUND: dict[str, tuple[bytes, bytes]] = {
+    "a chunk extension": (CHUNKED + b"1;", b"x" * 60_000),
+    "chunk extensions of chunks of one byte": (CHUNKED, (b"1;" + b"x" * 30_000 + b"\r\n \r\n") * 2),
+    "trailers": (CHUNKED + chunk(b"{}") + b"0\r\n", b"a: b\r\n" * 10_000),
+    "a trailer": (CHUNKED + chunk(b"{}") + b"0\r\na: ", b"x" * 60_000),
+    "a stream of chunks of one byte": (stream_head(), b"1\r\n:\r\n1\r\n\n\r\n" * 5000),
+}
+
+
+def without_end(head: bytes, piece: bytes, sent: list[int]) -> Say:
+    async def flood(got: Got, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(head)
+        while sum(sent) < 500 << 20:
+            writer.write(piece)
+            await writer.drain()
+            sent.append(len(piece))
+
+    return flood
+
+
+@pytest.mark.parametrize("around", AROUND)
+async def test_n25_what_stands_around_an_answer_is_bounded_as_what_stands_in_it(around: str) -> None:
+    sent: list[int] = []
+    async with against(without_end(*AROUND[around], sent)) as (before, opponent):
+        with pytest.raises(UpstreamBroke):
+            await before.ask(forward(result_bytes=CAP, timeout_ms=30_000))
+        await until(lambda: opponent.open == 0)
+        assert sum(sent) < 20 << 20  # what the sockets hold
+        opponent.say = saying(answer)
+        assert isinstance(await before.ask(), Reply)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b"1;" + b"x" * 60_000, b"x" * 60_000, (b"1;" + b"x" * 30_000 + b"\r\n:\r\n") * 2, b"1\r\n:\r\n" * 10_000],
+    ids=["extensions of nothing", "one extension", "extensions of one byte", "one byte"],
+)
+async def test_n25_a_stream_that_is_all_framing_is_cut(piece: bytes) -> None:
+    sent: list[int] = []
+    head = stream_head() + chunk(event({"jsonrpc": "2.0", "method": "notifications/message"}))
+    first = head + (b"1;" if piece.startswith(b"x") else b"")
+    async with against(without_end(first, piece, sent)) as (before, opponent):
+
+        async def listen() -> None:
+            asked = forward("subscriptions/listen", {"notifications": {}})
+            listening = before.upstreams.listen("crm", before.upstream, asked, begun=lambda: None)
+            async with contextlib.aclosing(listening) as frames:
+                async for _ in frames:
+                    pass
+
+        with pytest.raises(UpstreamBroke):
+            await asyncio.wait_for(listen(), 8)
+        await until(lambda: opponent.open == 0)
+        assert sum(sent) < 20 << 20
+        assert before.upstreams._standing["crm"].leg.standing.circuit.trouble == ""

@@ -34,6 +34,28 @@ def test_n5_what_an_entry_leaves_out_is_the_careful_choice() -> None:
     assert (tool.limits.timeout_ms, tool.limits.result_bytes) == (5000, 262144)
 
 
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, 30_000),
+        ({"limits": {}}, 30_000),
+        ({"limits": {"result_bytes": 9}}, 30_000),
+        ({"limits": {"timeout_ms": 5000}}, 5000),
+    ],
+)
+def test_what_an_upstream_runs_has_thirty_seconds_unless_its_entry_says_otherwise(given: Any, wanted: int) -> None:
+    there = {"upstream": "crm", **given}
+    found = _load(
+        _tool(provider={"upstream": "crm"}, **given),
+        prompts=[{"name": "p", **there}],
+        resources=[{"uri": "crm://a", **there}],
+        upstreams={"crm": {"url": "https://crm.example/mcp"}},
+    )
+    limits = [found.tools[0].limits, found.prompts[0].limits, found.resources[0].limits]
+    assert [each.timeout_ms for each in limits] == [wanted] * 3
+    assert {each.result_bytes for each in limits} == {given.get("limits", {}).get("result_bytes", 262144)}
+
+
 def test_an_entry_is_read_as_it_stands() -> None:
     mapping = [{"type": "File", "id": "/path"}, {"type": "A::B", "id": ["/a", "/b~1c"]}, {"type": "File", "each": "/l"}]
     tool = _load(_tool(effect="read_only", resources=mapping, orgs=["acme"], required_context=["ip"])).tools[0]

@@ -86,12 +86,17 @@ def test_what_is_written_is_safe_in_a_header_and_reads_as_the_arguments(argument
         ({"area": "mars"}, False),
         ({"path": "=?base64?YWxpY2UvYQ==?="}, True),
         ({"path": "=?base64?YWxpY2UvYQ?="}, False),
+        ({"n": "7.0", "area": "7.00"}, True),  # an integer is its number
+        ({"n": "07"}, False),
+        ({"path": "7.0"}, False),
+        ({"half": "0.5"}, True),
+        ({"half": "0.50"}, False),
     ],
 )
 def test_n13_a_header_that_nothing_declares_repeats_the_argument_of_its_name_or_else_any(
     given_: dict[str, str], *, agrees: bool
 ) -> None:
-    arguments: dict[str, Any] = {"path": "alice/a", "n": 7, "deep": {"flag": True}, "region": "eu"}
+    arguments: dict[str, Any] = {"path": "alice/a", "n": 7, "deep": {"flag": True}, "region": "eu", "half": 0.5}
     assert (stray(WANTED, arguments, given_) == "") is agrees
 
 

@@ -96,3 +96,38 @@ def test_what_is_no_json_at_all_is_refused_as_everywhere(text: str | bytes) -> N
 
 def test_zero_is_zero_however_it_is_written() -> None:
     assert {form(zero) for zero in ("0", "-0", "0.0", "-0.000", "0e99999999999", "0E-9")} == {b"0"}
+
+
+LARGE = st.integers(-(10**21) + 1, 10**21 - 1)
+
+
+@given(
+    st.recursive(
+        LARGE | st.floats(-1e15, 1e15) | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+def test_what_is_taken_whole_holds_every_integer_and_can_be_encoded_again(value: Any) -> None:
+    whole = exact_json.whole(json.dumps(value).encode())
+    assert whole == value
+    assert exact_json.whole(exact_json.encode(whole)) == value
+
+
+@pytest.mark.parametrize(
+    ("literal", "value"), [("1e17", 10**17), ("9223372036854775807.0", 2**63 - 1), ("1.0", 1.0), ("1e300", 1e300)]
+)
+def test_an_integral_number_written_as_a_float_is_as_exact(literal: str, value: float) -> None:
+    found = exact_json.whole(literal.encode())
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_a_fraction_with_more_digits_than_a_double_holds_is_the_double_next_to_it() -> None:
+    assert exact_json.whole(b"3.33333333333333333333") == 10 / 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [str(10**21), str(-(10**21)), "1" * 5000, "1e400", "9007199254740993.5", '{"a":1,"a":1}', '"\\ud800"', "NaN", "[1"],
+)
+def test_what_parsers_disagree_about_refuses_the_whole(text: str) -> None:
+    with pytest.raises(JsonRefused):
+        exact_json.whole(text.encode())

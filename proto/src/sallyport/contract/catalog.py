@@ -10,9 +10,18 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Discriminator, Field, PrivateAttr, StringConstraints, Tag, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from sallyport.contract.parts import Description, Limits, Name, Orgs, Part, Sha256, Title
+from sallyport.contract.parts import Description, Limits, Name, Orgs, Part, Sha256, Title, elsewhere
 from sallyport.contract.surfaces import Prompt, Resource, Server, Upstream, canonical
 
 __all__ = [
@@ -121,7 +130,7 @@ class Tool(Part):
     resources: tuple[ResourceMapping, ...] = Field(default=(), max_length=16)
     orgs: Orgs = "all"
     required_context: tuple[Literal["ip", "risk", "mfa_age", "call_count"], ...] = ()
-    limits: Limits = Limits()
+    limits: Limits = Field(default=Limits(), validate_default=True)
     pin: Sha256 | None = None
 
     @property
@@ -135,6 +144,11 @@ class Tool(Part):
         if schema is not None and schema.get("type") != "object":
             raise ValueError("must be a JSON Schema with `type: object`")
         return schema
+
+    @field_validator("limits")
+    @classmethod
+    def _as_its_provider(cls, limits: Limits, info: ValidationInfo) -> Limits:
+        return elsewhere(limits) if isinstance(info.data.get("provider"), UpstreamRef) else limits
 
     @field_validator("required_context")
     @classmethod

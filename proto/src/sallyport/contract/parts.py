@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.functional_validators import WrapValidator
 
+UPSTREAM_MS: Final = 30_000
 HIDDEN: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
@@ -22,8 +23,13 @@ class Part(BaseModel):
 class Limits(Part):
     """What one call may cost."""
 
-    timeout_ms: int = Field(default=5000, ge=1, le=60_000)
+    timeout_ms: int = Field(default=5000, ge=1, le=60_000)  # of an upstream: UPSTREAM_MS, where nothing is said
     result_bytes: int = Field(default=256 << 10, ge=1, le=4 << 20)
+
+
+def elsewhere(limits: Limits) -> Limits:
+    """The same for what an upstream runs: its usual time is a server's, across a network, and not our own code's."""
+    return limits if "timeout_ms" in limits.model_fields_set else limits.model_copy(update={"timeout_ms": UPSTREAM_MS})
 
 
 def _visible(text: str) -> str:
@@ -45,4 +51,5 @@ def _orgs(value: Any, check: Any) -> Any:
 
 Title = Annotated[str, Field(max_length=256), AfterValidator(_visible)]
 Description = Annotated[str, Field(max_length=8192), AfterValidator(_visible)]
+UpstreamCallLimits = Annotated[Limits, AfterValidator(elsewhere)]
 Orgs = Annotated[tuple[Org, ...] | Literal["all"], WrapValidator(_orgs)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cached_property
 from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from sallyport.contract.parts import Description, Limits, Name, Orgs, Part, Sha256, Title
+from sallyport.contract.parts import Description, Limits, Name, Orgs, Part, Sha256, Title, UpstreamCallLimits
 
 MAX_URI: Final = 2048
 _SEPARATOR: Final = re.compile(r"[/?#]")
@@ -17,6 +18,12 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "[::1]", "localhost"})
 _HEADER: Final = re.compile(r"[a-z0-9-]{1,64}")
 _VARIABLE: Final = re.compile(r"\{[A-Za-z0-9_]{1,64}\}")
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]*")  # RFC 3986 §3; no blank, no control, no raw Unicode
+_HEAD: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://(?P<authority>[^/?#]*))?")
+_END: Final = re.compile(r"[?#]")
+_SEGMENT: Final = re.compile(r"[/?#:]")
+_PARTING: Final = "/\\?#:;%@."
+# Encoded: a control character, # % / ? \, or nothing that two hexadecimal digits say.
+_AMBIGUOUS: Final = re.compile(r"%(?:[01]|2[35fF]|3[fF]|5[cC]|7[fF]|(?![0-9a-fA-F]{2}))")
 
 
 def _upstream_url(url: str) -> str:
@@ -84,7 +91,7 @@ class Prompt(Part):
     prompt: Annotated[str, Field(min_length=1, max_length=128)] | None = None  # its name there, where it is another
     arguments: tuple[PromptArgument, ...] = Field(default=(), max_length=64)
     orgs: Orgs = "all"
-    limits: Limits = Limits()
+    limits: UpstreamCallLimits = Field(default=Limits(), validate_default=True)
     pin: Sha256 | None = None
 
     @property
@@ -100,7 +107,7 @@ class Resource(Part):
     prefix: Annotated[str, Field(max_length=MAX_URI)] | None = None
     upstream: Name
     orgs: Orgs = "all"
-    limits: Limits = Limits()
+    limits: UpstreamCallLimits = Field(default=Limits(), validate_default=True)
 
     @property
     def key(self) -> str:
@@ -125,6 +132,8 @@ class Resource(Part):
 
     def covers(self, uri: str) -> bool:
         """Whether a canonical URI falls under the template or prefix."""
+        if _users(uri) != _users(self.key):  # https://host:{port}/ isn't for https://host:x@elsewhere/
+            return False
         if self.prefix is not None:
             return uri.startswith(self.prefix) and uri != self.prefix
         return _fits(self._literals, uri)
@@ -154,13 +163,36 @@ def _fits(literals: list[str], uri: str) -> bool:
 
 
 def canonical(uri: str) -> bool:
-    """Whether a URI means the same to every reader: no dot segment, no encoded separator, nothing hidden."""
-    if not _URI.fullmatch(uri) or len(uri) > MAX_URI or "\\" in uri:
+    """Whether a URI means the same to every reader, however often it decodes it and whatever it strips.
+
+    No dot segment, nothing encoded that would part it elsewhere or end it, nothing hidden, and no segment without a name.
+    """
+    if len(uri) > MAX_URI or not _URI.fullmatch(uri) or "\\" in uri or _AMBIGUOUS.search(uri):
         return False
-    decoded = re.sub(r"%2[eE]", ".", uri)
-    if re.search(r"%(?:2[fF]|5[cC]|00|25)", decoded):
+    try:
+        plain = unquote_to_bytes(uri).decode()
+    except UnicodeDecodeError:  # overlong, or another charset: readers make different things of it
         return False
-    return not any(segment in {".", ".."} for segment in re.split(r"[/?#:]", decoded))
+    meant = unicodedata.normalize("NFKC", plain)  # as some make ASCII of it: U+FF0E is a dot then, U+FF0F a slash
+    if not (plain.isprintable() and meant.isprintable()) or any(meant.count(c) != plain.count(c) for c in _PARTING):
+        return False
+    path = _END.split(meant[len(_HEAD.match(meant)[0]) :], maxsplit=1)[0]  # type: ignore[index]  # every URI has one
+    if "//" in path or "/;" in path:
+        return False
+    return not any(_is_dots(segment) for segment in _SEGMENT.split(meant))
+
+
+def _is_dots(segment: str) -> bool:
+    """`..` itself, with parameters that Java's servers cut off, or with blanks and dots that Windows does."""
+    name = segment.partition(";")[0]
+    return "." in name and not name.replace(".", "").strip()
+
+
+def _users(uri: str) -> int:
+    """How often its authority has the sign behind which the host stands."""
+    found = _HEAD.match(uri)
+    authority = (found["authority"] or "") if found else ""
+    return authority.count("@") + authority.count("%40")
 
 
 class Server(Part):

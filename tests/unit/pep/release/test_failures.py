@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sallyport.pep.model import Failed, Json
@@ -11,10 +13,17 @@ from tests.unit.pep.release.support import SHAPES, leaving, shown
 NEEDED: dict[str, Json] = {"requiredCapabilities": {"elicitation": {"form": {}}, "extensions": {"a/b": {}}}}
 
 
+MARK: dict[str, Json] = {"sallyport.io/untrusted": True, "sallyport.io/upstream": "crm"}
+
+
 def failed(code: int, message: str = "told", data: Json = None, *obligations: str) -> Failed:
+    """Without its mark, which every one of them has."""
     found = shown(Failed(code, message, data), *obligations)
     assert isinstance(found, Failed)
-    return found
+    assert isinstance(found.data, dict)
+    assert {key: found.data.get(key) for key in MARK} == MARK
+    rest: dict[str, Json] = {key: value for key, value in found.data.items() if key not in MARK}
+    return replace(found, data=rest or None)
 
 
 @pytest.mark.parametrize(("code", "left"), [(-32601, -32601), (-32602, -32602), (-32603, -32603), (-32002, -32602)])
@@ -68,3 +77,11 @@ def test_no_cut_leaves_half_an_address() -> None:
         for before in range(length - 20, length):
             filler = "x" * before if length == MAX_MESSAGE else " " * before
             assert "leak" not in failed(-32602, f"{filler} leak@example.com", None, "mask:email").message
+
+
+@pytest.mark.parametrize("forged", [False, None, {"a": 1}])
+def test_an_upstream_cannot_write_the_mark_of_its_own_error(forged: Json) -> None:
+    for code, more in ((-32602, {"uri": "crm://a"}), (-32021, NEEDED)):
+        found = shown(Failed(code, "m", {**more, "sallyport.io/untrusted": forged, "sallyport.io/upstream": "other"}))
+        assert isinstance(found, Failed)
+        assert found.data == {**more, **MARK}

@@ -277,3 +277,36 @@ def test_no_text_holds_a_mask_up(kind: str) -> None:
         started = time.process_time()
         Masks((kind,)).text((seed * (size // len(seed) + 1))[:size])
         assert time.process_time() - started < 5.0, seed
+
+
+@pytest.mark.parametrize(
+    "sign", ["@", "%40", "&#64;", "&#064;", "&#x40;", "&#X0040;", "&commat;", "&COMMAT;", "\uff20", "\ufe6b"]
+)
+def test_an_address_is_one_however_its_sign_is_written(sign: str) -> None:
+    mask = Masks(("email",))
+    for written in (f"alice{sign}example.com", f'"a b"{sign}example.com', f"a&amp;b&#39;c alice{sign}example.com"):
+        for said in (f"to {written} today", f"to {written} today" + " long" * 30):
+            assert "example" not in mask.text(said), said
+    assert mask.text("R&D &amp; &#65; &#39;x&#39; a&b") == "R&D &amp; &#65; &#39;x&#39; a&b"
+
+
+def test_everything_beneath_a_secret_goes_keys_and_numbers_too() -> None:
+    mark = PATTERNS["secret"].mark
+    value: Json = {
+        "password": {"alice@example.com": 4111111111111111},
+        "token": 12345678,
+        "apiKey": [1, {"a": 2.5, "b": None}],
+        "passwords": {"hunter2": True},
+        "tokens": 512,
+        "secret": True,
+    }
+    left: Json = {
+        "password": mark,
+        "token": mark,
+        "apiKey": [mark, {"a": mark, "b": None}],
+        "passwords": mark,
+        "tokens": 512,
+        "secret": True,
+    }
+    assert Masks(("secret", "email", "card")).data(value) == left
+    assert Masks(("secret", "card")).data({"tokens": 4111111111111111}) == {"tokens": PATTERNS["card"].mark}

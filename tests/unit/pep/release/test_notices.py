@@ -87,3 +87,9 @@ def test_the_data_of_a_log_message_loses_its_fields_and_rows() -> None:
     assert found == (MESSAGE, {"level": "info", "data": {"rows": [{}]}})
     assert told(MESSAGE, log, "redact:/other") is None
     assert told(MESSAGE, {**LOG, "logger": "leak"}, "redact:/ssn") is None
+
+
+def test_an_integer_of_64_bits_goes_on_as_it_is() -> None:
+    step, log = {"progressToken": 1, "progress": 2**63 - 1}, {"level": "info", "data": {"id": -(2**63)}}
+    assert told(PROGRESS, step) == (PROGRESS, step)
+    assert told(MESSAGE, log) == (MESSAGE, log)

@@ -165,7 +165,7 @@ def test_text_that_is_json_says_what_the_structured_content_says(
         ToolOutput(({"type": "text", "text": ""},), meta={"a": "x" * CAP}),
         text("small", {"a": float("nan")}),
         text("\ud800"),
-        text("small", {"a": 2**60}),
+        text("small", {"a": 10**21}),
     ],
     ids=["text", "structured", "bytes, not characters", "both together", "meta", "no JSON", "no text", "no number"],
 )
@@ -200,6 +200,10 @@ def test_an_upstream_cant_say_what_only_the_gate_and_the_protocol_say() -> None:
         "dev.mcp/x": "leak",
         "modelcontextprotocol.io/x": "leak",
         "mcp/x": "leak",
+        "SALLYPORT.IO/untrusted": "leak",
+        "Sallyport.io/x\ny": "leak",
+        "\u017fallyport.io/x": "leak",
+        "IO.ModelContextProtocol/x": "leak",
         "com.example.mcp/fine": 1,
         "fine": 2,
     }
@@ -236,3 +240,33 @@ def test_a_reply_to_a_call_is_read_as_the_tools_output() -> None:
 def test_a_listing_holds_what_is_visible_in_the_catalogs_order() -> None:
     tools: list[dict[str, Json]] = [{"name": name} for name in ("c", "a", "b")]
     assert release.listing(tools, frozenset({"b", "c", "unknown"})) == [{"name": "c"}, {"name": "b"}]
+
+
+BIG = 2**63 - 1
+
+
+@pytest.mark.parametrize("number", [2**53, BIG, -(2**63), 2**64 - 1, 10**21 - 1])
+def test_an_integer_of_64_bits_leaves_as_it_is_and_text_may_repeat_it(number: int) -> None:
+    told = tool(text(f'{{ "a": {number} }}', {"a": number}), schema=SCHEMA)
+    assert (told.structured, told.content[0]["text"]) == ({"a": number}, f'{{ "a": {number} }}')
+
+
+def test_a_text_with_other_last_digits_than_the_structured_content_is_withheld() -> None:
+    assert withheld(shown(text(f'{{"a":{BIG - 1}}}', {"a": BIG}))) == "text and structured content disagree"
+
+
+def test_a_number_that_nothing_can_carry_is_withheld() -> None:
+    assert withheld(shown(blocks({"type": "text", "text": "x"}, structured={"a": 10**21})))
+
+
+def test_an_obligation_changes_nothing_but_what_it_names_beside_an_integer_of_64_bits() -> None:
+    told = tool(text(f'{{"a":{BIG},"b":"a@example.com"}}'), "mask:email")
+    assert told.content[0]["text"] == f'{{"a":{BIG},"b":"masked@masked.invalid"}}'
+    told = tool(text(f'{{"a":{BIG},"ssn":"1"}}', {"a": BIG, "ssn": "1"}), "redact:/ssn")
+    assert told.content[0]["text"] == f'{{"a":{BIG}}}'
+
+
+@pytest.mark.parametrize("card", [6304000000000000000, 9792000000000003])
+def test_a_card_that_is_an_integer_is_masked_in_data_and_text(card: int) -> None:
+    told = tool(text(f'{{"n":{card}}}', {"n": card}), "mask:card")
+    assert str(card) not in leaving(told)

@@ -162,3 +162,64 @@ def test_obligations_hold_for_questions_too(obligation: str, wanted: dict[str, J
     if obligation != "mask:email" and "key-1" not in str(wanted):
         return  # a key is neither a field nor a row
     assert "leak" not in leaving(found)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "https://127.0.0.1/",
+            "https://127.1/",
+            "https://2130706433/",
+            "https://0x7f000001/",
+            "https://0x7f.0.0.0x1/",
+        ),
+        *(
+            "https://0177.0.0.1/",
+            "https://[::1]/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://good.com.0x7f/",
+            "https://1.0x/",
+        ),
+        *("https://xn--pple-43d.com/", "https://a.XN--pple-43d.com/", "https://localhost/", "https://a.LOCALHOST:1/"),
+        *("https://a%00b/", "https://%61/", "https://good.com%2f.evil.com/", "https://good.com\\@evil.com/"),
+        *(
+            "https://a..b/",
+            "https://.a/",
+            "https://a./",
+            "https://-a.b/",
+            "https://a-.b/",
+            "https://a_b.c/",
+            "https://{a}/",
+        ),
+        *("https://user@good.com/", "https://good.com:1@evil.com/", "https://@evil.com/", "https://good.com:99999/"),
+        *(
+            "https://good.com/%E2%80%AE",
+            "https://good.com/?a=%E2%80%8B",
+            "https://good.com/#%c2%85",
+            "https://good.com/%0d%0a",
+        ),
+        *("https://good.com/%00", "https://good.com/%7f", "https://good.com/%ff", "https://good.com/%c0%8a"),
+        *("https:good.com/", "https:/good.com/", "https:///good.com/", "https://", "https://" + "a." * 130 + "com/"),
+    ],
+)
+def test_a_page_whose_address_does_not_say_where_it_is_is_withheld(url: str) -> None:
+    withheld(shown(Reply(wish("elicitation/create", {**PAGE, "url": url}), "input_required")))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "https://good.com",
+            "https://good.com:443/a?b=c#d",
+            "HTTPS://GOOD.com/",
+            "https://sso/",
+            "https://3com.com/a%20b",
+        ),
+        *("https://a.b-c.d1/caf%C3%A9?to=https%3A%2F%2Fx%2F", "https://0xcafe.example.com/", "https://good.com/a@b"),
+    ],
+)
+def test_a_page_with_a_plain_address_may_be_shown(url: str) -> None:
+    told = reply(wish("elicitation/create", {**PAGE, "url": url}), method="tools/call", kind="input_required")
+    assert url in str(told.result)

@@ -133,6 +133,10 @@ def encode(text: str) -> str:
         {"mcp_param_tenant": "globex"},
         {"mcp_param_path": "=?base64?/w==?="},
         {"mcp_param_n": "8"},
+        {"mcp_param_n": "07"},
+        {"mcp_param_n": "+7"},
+        {"mcp_param_n": "7e0"},
+        {"mcp_param_n": "7.5"},
     ],
 )
 def test_n13_a_header_that_contradicts_the_body_is_refused_in_either_era(make: Any, headers: dict[str, str]) -> None:
@@ -149,6 +153,7 @@ def test_n13_a_header_that_contradicts_the_body_is_refused_in_either_era(make: A
         {"mcp_name": encode("read_file")},
         {"mcp_param_path": "alice/a", "mcp_param_n": "7", "mcp_param_area": "eu", "mcp_param_flag": "true"},
         {"mcp_param_path": encode("alice/a")},
+        {"mcp_param_n": "7.0"},  # an integer is its number; which one it must be, room 4 says
         {"mcp_session_id": "ignored"},
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +13,11 @@ from sallyport.pep import model
 from sallyport.pep.model import Era
 from sallyport.pep.refusal import SHAPES, Reason
 from sallyport.pep.rpc import METHODS, Rejected, parse
+from tests.support.attacks.documents import documents
+from tests.support.attacks.lists import DOCUMENTS, both
 from tests.support.messages import BOTH, META, encoded, legacy, modern, request
 
-CORPUS = Path(__file__).parents[5] / "shared/corpora/json/parsing"
+of_each_list = pytest.mark.parametrize("source", both(DOCUMENTS))
 CALL = {"name": "read_file", "arguments": {"path": "alice/a.txt"}}
 INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -245,21 +246,21 @@ def test_the_modern_meta_is_required_in_an_unknown_method_too() -> None:
     assert reason(request(body, headers)) is Reason.INVALID_PARAMS
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus at ../shared/corpora/json/parsing")
-def test_n14_the_json_corpus_as_a_whole_body_is_refused_cleanly() -> None:
-    for file in sorted(CORPUS.glob("*.json")):
-        assert status(read(request(file.read_bytes()))) == 400, file.name  # no test case is a message
+@of_each_list
+def test_n14_a_text_of_the_lists_as_a_whole_body_is_refused_cleanly(source: str) -> None:
+    for name, text in {**documents("y", source), **documents("n", source)}.items():
+        assert status(read(request(text))) == 400, name  # none is a message
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus at ../shared/corpora/json/parsing")
-def test_n14_the_json_corpus_as_an_argument_is_refused_where_it_must_be() -> None:
-    for file in sorted(CORPUS.glob("*.json")):
-        value = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"x":%b}}}'
-        result = read(request(value.replace(b"%b", file.read_bytes())))
-        if file.name.startswith("n_"):
-            assert status(result) == 400, file.name
-        if file.name.startswith("y_") and "duplicated" not in file.name:
-            assert isinstance(result, model.CallTool) or status(result) == 400, file.name
+@of_each_list
+def test_n14_a_text_of_the_lists_as_an_argument_is_refused_where_it_must_be(source: str) -> None:
+    value = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"x":%b}}}'
+    for name, text in documents("n", source).items():
+        assert status(read(request(value % text))) == 400, name
+    for name, text in documents("y", source).items():
+        result = read(request(value % text))
+        if "duplicated" not in name:
+            assert isinstance(result, model.CallTool) or status(result) == 400, name
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

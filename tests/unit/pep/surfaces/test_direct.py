@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ import pytest
 from mcp_types import methods
 
 from sallyport.authz.v1 import authz_pb2 as pb
+from sallyport.contract.limits import MAX_INPUT_BYTES
 from sallyport.pep.decision import PdpClient
 from sallyport.pep.model import Era
 from tests.support.surfaces import META, Surfaces, trusting
@@ -176,6 +178,19 @@ async def test_who_may_not_is_denied_what_another_may(
 
 
 @pytest.mark.parametrize(
+    ("method", "params"),
+    [("prompts/get", {"name": "greet", "arguments": {"who": "x"}}), ("resources/read", {"uri": "test://plain"})],
+)
+async def test_answers_over_the_cap_are_wrong_params_of_what_is_no_tool(
+    made: Surfaces, method: str, params: dict[str, Any]
+) -> None:
+    told = await made.ask(method, params | {"inputResponses": {"q": {"a": "x" * MAX_INPUT_BYTES}}})
+    assert (told.answer.status, told.error["code"]) == (400, -32602)
+    assert "larger than" in told.error["message"]
+    assert not made.got
+
+
+@pytest.mark.parametrize(
     ("params", "status", "code"),
     [
         ({"name": "greet", "arguments": {}}, 400, -32602),
@@ -231,6 +246,19 @@ async def test_n21_a_tool_in_quarantine_is_neither_listed_nor_called(made: Surfa
     assert (told.shape, told.reason()) == (DENIED, "quarantined")
     assert (await held.ask("tools/call", {"name": "echo"}, roles=("guest",))).shape == DENIED
     assert not made.got
+
+
+async def test_n21_a_tool_that_is_seen_to_be_another_while_its_way_is_opened_is_not_called(made: Surfaces) -> None:
+    looks: list[str] = []
+
+    def quarantined(digest: str) -> Mapping[str, str]:
+        looks.append(digest)
+        return {"echo": "its definition changed"} if len(looks) > 1 else {}
+
+    held = replace(made, gate=made.gate.with_hands(quarantined=quarantined))
+    told = await held.ask("tools/call", {"name": "echo"})
+    assert (told.shape, told.reason()) == (DENIED, "quarantined")
+    assert not [got for got in made.got if got.method == "tools/call"]
 
 
 HEADERS: Final[tuple[tuple[dict[str, Any], dict[bytes, bytes], bool], ...]] = (

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 import pytest
 
 from sallyport.pep.model import Json
-from tests.support.surfaces import Surfaces, Told, trusting
+from tests.support.surfaces import Surfaces, Told, trusting, usual
+from tests.support.upstream_leg import Got
 
 STRANGERS: Final[tuple[dict[str, Any], ...]] = (
     {"user": "bob"},
@@ -30,8 +32,20 @@ async def task(made: Surfaces, name: str = "start", server: str = "") -> str:
     return str(told.result["taskId"])
 
 
+def endless(got: Got) -> Mapping[str, Any]:
+    """Its pages never end, so that ours ends with a cursor."""
+    if got.method not in {"resources/list", "resources/templates/list"}:
+        return usual(got)
+    told = str(got.message["params"].get("cursor", ""))
+    more = "second" if told.startswith("third") else "third"
+    return {"resultType": "complete", "resources": [], "resourceTemplates": [], "nextCursor": more}
+
+
 async def cursor(made: Surfaces, method: str = "resources/list", server: str = "") -> str:
-    return str((await made.ask(method, {}, server)).result["nextCursor"])
+    made.said.append(endless)
+    handle = str((await made.ask(method, {}, server)).result["nextCursor"])
+    made.said.pop()
+    return handle
 
 
 def retried(handle: str, name: str = "ask", **arguments: str) -> dict[str, Any]:
@@ -46,7 +60,7 @@ async def refused(made: Surfaces, told: Told, asked: int) -> None:
 
 async def test_n2_what_an_upstream_gives_out_never_leaves_in_the_open(made: Surfaces) -> None:
     handles = [await state(made), await task(made), await cursor(made)]
-    assert not any(plain in handle for handle in handles for plain in ("state-of", "task-of", "second", "one"))
+    assert not any(plain in handle for handle in handles for plain in ("state-of", "task-of", "second", "third", "one"))
     assert handles != [await state(made), await task(made), await cursor(made)], "the same handle twice"
 
 
@@ -173,11 +187,16 @@ async def test_n2_a_handle_with_any_one_character_changed_is_none(made: Surfaces
 
 @pytest.mark.parametrize("length", [1, 700, 1000, 4000])
 async def test_a_cursor_of_an_upstream_comes_back_however_long_it_is(made: Surfaces, length: int) -> None:
-    page = {"resultType": "complete", "resources": [{"uri": "test://plain"}], "nextCursor": "c" * length}
-    made.said.append(lambda got: page)
-    handle = await cursor(made)
+    def turning(got: Got) -> Mapping[str, Any]:
+        before = got.message["params"].get("cursor", "d")
+        more = ("c" if before.startswith("d") else "d") * length
+        return {"resultType": "complete", "resources": [{"uri": "test://plain"}], "nextCursor": more}
+
+    made.said.append(turning)
+    handle = (await made.ask("resources/list")).result["nextCursor"]
+    made.opponent.got.clear()
     await made.ask("resources/list", {"cursor": handle})
-    assert made.got[-1].message["params"]["cursor"] == "c" * length
+    assert made.got[0].message["params"]["cursor"] in {"c" * length, "d" * length}
 
 
 @pytest.mark.parametrize("length", [1, 4000, 16 << 10])

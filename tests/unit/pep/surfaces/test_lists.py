@@ -9,7 +9,7 @@ from typing import Any
 from tests.support.surfaces import Surfaces, usual
 from tests.support.upstream_leg import Got
 
-MOST_PAGES = 8  # of an upstream for one of ours
+MOST_PAGES = 64  # of an upstream for one of ours
 
 
 async def pages(made: Surfaces, method: str = "resources/list", most: int = 40, **who: Any) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from sallyport.contract.catalog import Limits
-from sallyport.pep.model import CheckedCall, Identity, Resolved, ResourceRef, ToolOutput, Unresolved
+from sallyport.pep.model import CheckedCall, Identity, Resolved, ResourceRef, TookTooLong, ToolOutput, Unresolved
 from sallyport.pep.tools import CallMismatch, PoolBusy, Registry, Tools
 from sallyport.pep.tools import pool as pools
 from sallyport.pep.tools.hosted import HostedCall, HostedTool, hosted_tool
@@ -136,7 +136,7 @@ async def test_nobody_waits_for_a_place_longer_than_a_permit_lives(monkeypatch: 
 async def test_a_tool_that_takes_too_long_is_cut_off() -> None:
     touch, call, handle = Touch(), call_of("touch", {}, REF), Handle()
     touch.go.clear()
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TookTooLong, match=r"took longer than its limit of 10 ms \(limits\.timeout_ms\)"):
         await room(touch, Limits(timeout_ms=10)).run(a_permit(call, handle), call)
     assert handle.closed == 1
 

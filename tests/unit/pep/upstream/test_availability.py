@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sallyport.contract.surfaces import Upstream, UpstreamLimits
-from sallyport.pep.model import Reply
+from sallyport.pep.model import Reply, TookTooLong
 from sallyport.pep.upstream import UpstreamBroke, UpstreamUnavailable
 from sallyport.pep.upstream.circuit import Circuit
 from tests.support.fake_server import fake_server
@@ -99,8 +99,10 @@ async def test_a_stream_that_is_cancelled_in_the_middle_is_closed_within_a_secon
 async def test_what_takes_too_long_ends_in_time_with_the_effect_unknown() -> None:
     async with against(hang) as (before, opponent):
         client = Client()
-        with pytest.raises(TimeoutError):
-            await before.ask(forward(timeout_ms=200), client)
+        with pytest.raises(TookTooLong) as late:
+            await before.ask(forward(timeout_ms=200, timeout_by="limits.timeout_ms"), client)
+        assert late.value.public == "took longer than its limit of 200 ms"
+        assert str(late.value) == "took longer than its limit of 200 ms (limits.timeout_ms)"
         assert client.begun == 1
         await until(lambda: opponent.open == 0, 1)
 
@@ -112,14 +114,16 @@ async def test_a_stream_that_falls_silent_is_cut_at_the_idle_limit() -> None:
 
     async with against(begin, idle_ms=150) as (before, _):
         began = asyncio.get_running_loop().time()
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TookTooLong) as late:
             await before.ask(forward(timeout_ms=60_000))
+        assert late.value.public == "was silent for longer than its server's limit of 150 ms"
+        assert str(late.value).endswith("(the upstream's limits.idle_ms)")
         assert asyncio.get_running_loop().time() - began < 30
 
 
 async def test_n26_a_full_queue_refuses_at_once_and_holds_nobody() -> None:
     async with against(hang, connections=2, queue=3) as (before, opponent):
-        running = [asyncio.create_task(before.ask()) for _ in range(5)]
+        running = [asyncio.create_task(before.ask(forward(identity=who(f"u{number}")))) for number in range(5)]
         await until(lambda: len(opponent.calls()) == 2)
         client = Client()
         with pytest.raises(UpstreamUnavailable):
@@ -144,11 +148,100 @@ async def test_n23_a_slow_upstream_takes_no_place_of_another() -> None:
             Gate(upstreams, Upstream(url=f"http://127.0.0.1:{port}/mcp", limits=limits), str(port))
             for port in (quick, late)
         ]
-        stuck = [asyncio.create_task(to[1].ask()) for _ in range(8)]
+        stuck = [asyncio.create_task(to[1].ask(forward(identity=who(f"u{number}")))) for number in range(8)]
         await until(lambda: len(slow.calls()) == 4)
         for number in range(50):
             assert isinstance(await to[0].ask(forward(identity=who(f"u{number}"))), Reply)
         assert not any(task.done() for task in stuck)
+        for task in stuck:
+            task.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
+
+
+async def test_n26_one_caller_who_takes_all_they_can_leaves_half_of_an_upstream_to_others() -> None:
+    async def say(got: Got, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await (hang if got.message["params"].get("name") == "slow" else echo)(got, reader, writer)
+
+    async with against(say, connections=4, queue=4) as (before, opponent):
+        asked = forward(params={"name": "slow", "arguments": {}}, identity=who("bob"))
+        stuck = [asyncio.create_task(before.ask(asked)) for _ in range(20)]
+        await until(lambda: sum(task.done() for task in stuck) == 14)
+        assert len(opponent.calls()) == 2
+        refused = {str(task.exception()) for task in stuck if task.done()}
+        assert refused == {"2 of 4 places are taken, 2 a caller, and 4 wait"}
+        for number in range(10):
+            assert isinstance(await before.ask(forward(identity=who(f"u{number}"))), Reply)
+        for task in stuck:
+            task.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
+        assert isinstance(await before.ask(forward(identity=who("bob"))), Reply)
+
+
+async def test_n26_who_holds_less_goes_first_and_a_caller_who_leaves_the_queue_leaves_their_place_in_it() -> None:
+    async with against(hang, connections=2, queue=8) as (before, opponent):
+
+        def ask(name: str, user: str) -> asyncio.Task[object]:
+            return asyncio.create_task(before.ask(forward(params={"name": name, "arguments": {}}, identity=who(user))))
+
+        def asked() -> list[str]:
+            return [got.message["params"]["name"] for got in opponent.calls()]
+
+        first, second = ask("bob 1", "bob"), ask("carol 1", "carol")
+        await until(lambda: len(asked()) == 2)
+        waiting = []
+        for name, user in (("bob 2", "bob"), ("gone", "dora"), ("bob 3", "bob"), ("alice 1", "alice")):
+            waiting.append(ask(name, user))
+            await asyncio.sleep(0)
+        waiting[1].cancel()
+        await asyncio.gather(waiting[1], return_exceptions=True)
+        second.cancel()
+        await until(lambda: len(asked()) == 3)
+        assert asked()[2] == "alice 1"
+        first.cancel()
+        await until(lambda: len(asked()) == 4)
+        assert asked()[3] == "bob 2"
+        for task in (first, second, *waiting):
+            task.cancel()
+        await asyncio.gather(first, second, *waiting, return_exceptions=True)
+
+
+async def test_n26_who_has_more_seats_in_a_full_queue_gives_the_last_of_them_up() -> None:
+    async with against(hang, connections=2, queue=3) as (before, opponent):
+
+        def ask(user: str) -> asyncio.Task[object]:
+            return asyncio.create_task(before.ask(forward(identity=who(user))))
+
+        running = [ask(user) for user in ("a", "b", "bob", "bob", "bob")]
+        await until(lambda: len(opponent.calls()) == 2)
+        assert not any(task.done() for task in running)
+        running.append(ask("alice"))
+        await until(running[4].done)
+        assert isinstance(running[4].exception(), UpstreamUnavailable)
+        with pytest.raises(UpstreamUnavailable):
+            await before.ask(forward(identity=who("bob")))
+        running.append(ask("carol"))
+        await until(running[3].done)
+        with pytest.raises(UpstreamUnavailable):
+            await before.ask(forward(identity=who("dora")))
+        assert [task.done() for task in running] == [False, False, False, True, True, False, False]
+        running[0].cancel()
+        await until(lambda: len(opponent.calls()) == 3)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def test_n21_the_gates_own_question_finds_a_place_while_all_others_are_taken() -> None:
+    async def say(got: Got, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await (hang if got.method == "tools/call" else echo)(got, reader, writer)
+
+    async with against(say, connections=2, queue=0) as (before, opponent):
+        stuck = [asyncio.create_task(before.ask(forward(identity=who(user)))) for user in ("bob", "carol")]
+        await until(lambda: len(opponent.calls()) == 2)
+        with pytest.raises(UpstreamUnavailable):
+            await before.ask()
+        own = forward("tools/list", {}, envelope=None, identity=None)
+        assert isinstance(await before.ask(own), Reply)
         for task in stuck:
             task.cancel()
         await asyncio.gather(*stuck, return_exceptions=True)
@@ -304,3 +397,76 @@ def test_a_circuit_doubles_its_pause_up_to_thirty_seconds_and_forgets_all_at_an_
     assert circuit.answered()
     circuit.failed("down", now + 1)
     circuit.check()
+
+
+@pytest.mark.parametrize("status", ["500 Oops", "501 X", "505 X", "400 X", "409 X"])
+async def test_what_one_caller_makes_a_server_answer_shuts_out_nobody(status: str) -> None:
+    async def say(got: Got, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if got.message["params"]["name"] == "bad":
+            writer.write(f"HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n".encode())
+        else:
+            await echo(got, reader, writer)
+
+    async with against(say) as (before, opponent):
+        bad = forward(params={"name": "bad", "arguments": {}}, identity=who("bob"))
+        for _ in range(12):
+            with pytest.raises(UpstreamBroke):
+                await before.ask(bad)
+        assert isinstance(await before.ask(), Reply)
+        assert before.upstreams.health() == {"crm": ""}
+        assert len(opponent.calls("server/discover")) == 1
+
+
+@pytest.mark.parametrize("status", ["500 X", "502 X", "503 X", "504 X"])
+async def test_a_server_that_says_so_also_to_the_gate_is_away(status: str) -> None:
+    class Away(Opponent):
+        def first(self, request: Got) -> bytes:
+            return f"HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n".encode()
+
+    opponent = Away(echo)
+    async with fake_server(opponent) as port, gate(port) as before:
+        for _ in range(5):
+            with pytest.raises(UpstreamUnavailable, match="HTTP"):
+                await before.ask()
+        with pytest.raises(UpstreamUnavailable, match="not tried"):
+            await before.ask()
+
+
+async def test_slow_calls_alone_open_no_circuit_where_the_server_answers_the_gate() -> None:
+    async with against(hang) as (before, opponent):
+        slow = forward(timeout_ms=50, identity=who("bob"))
+        for _ in range(12):
+            with pytest.raises(TimeoutError):
+                await before.ask(slow)
+        await until(lambda: len(opponent.calls("server/discover")) > 1)
+        circuit = before.upstreams._standing["crm"].leg.standing.circuit
+        assert circuit.is_open is False
+        opponent.say = echo
+        assert isinstance(await before.ask(), Reply)
+
+
+async def test_a_server_that_answers_nothing_any_more_is_asked_by_the_gate_and_its_circuit_opens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sallyport.pep.upstream.footing._SECONDS", 0.2)
+
+    class Falling(Opponent):
+        mute = False
+
+        def first(self, request: Got) -> bytes:
+            return b"" if self.mute else super().first(request)
+
+    async def say(got: Got, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await (hang if opponent.mute else echo)(got, reader, writer)
+
+    opponent = Falling(say)
+    async with fake_server(opponent) as port, gate(port, MODERN) as before:
+        await before.ask()
+        opponent.mute = True
+        for _ in range(5):
+            with pytest.raises(TimeoutError):
+                await before.ask(forward(timeout_ms=50))
+        circuit = before.upstreams._standing["crm"].leg.standing.circuit
+        await until(lambda: circuit.is_open)
+        with pytest.raises(UpstreamUnavailable, match=r"not tried|in time"):
+            await before.ask()

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -25,12 +26,15 @@ from sallyport.pep.upstream.definitions import (
     Pace,
     prompt_key,
 )
-from sallyport.pep.upstream.failures import UpstreamUnavailable
-from sallyport.pep.upstream.listing import Kind, Listing, fetcher
+from sallyport.pep.upstream.failures import UpstreamBroke, UpstreamUnavailable
+from sallyport.pep.upstream.listing import Kind, Listing, ListingRefused, fetcher
 from sallyport.pep.upstream.pin import pin
+from sallyport.runtime import exact_json
 from tests.support.changing_server import Changing, changing, tool
-from tests.support.raw_lists import GOOD, raw_lists
-from tests.support.upstream_leg import leg
+from tests.support.fake_server import fake_server
+from tests.support.raw_lists import GOOD, Odd, raw_lists, send
+from tests.support.recording_upstream import Recording
+from tests.support.upstream_leg import LEGACY, leg, who
 
 PATIENCE = 20.0
 SEARCH = tool("search", description="Finds things.", annotations={"readOnlyHint": True}, _meta={"v": [1]})
@@ -446,3 +450,184 @@ async def test_n21_a_number_of_64_bits_is_pinned_by_every_digit() -> None:
             server.entries = [entry(2**63)]
             definitions.changed("crm")
             await until(lambda: definitions.quarantined(held) == {"count": CHANGED})
+
+
+def _paged(more: str, pages: list[int]) -> Odd:
+    """Each page names a next one, and holds next to nothing of what it is for."""
+
+    def odd(handler: BaseHTTPRequestHandler, asked: dict[str, Any]) -> bool:
+        if asked["method"] != "tools/list":
+            return False
+        pages.append(len(pages))
+        result = f'{{"resultType":"complete","tools":[{GOOD}],"nextCursor":"{len(pages)}"{more}}}'
+        send(handler, f'{{"jsonrpc":"2.0","id":{asked["id"]},"result":{result}}}'.encode())
+        return True
+
+    return odd
+
+
+@pytest.mark.parametrize("more", [f',"junk":"{"x" * 900_000}"', " " * 900_000], ids=["a member", "blanks"])
+async def test_all_that_an_upstream_sends_for_a_list_counts_whatever_it_is(more: str) -> None:
+    pages: list[int] = []
+    with raw_lists(odd=_paged(more, pages)) as server:
+        async with leg(server.port) as upstreams:
+            upstream = Upstream(url=server.url)
+            with pytest.raises(ListingRefused, match="more than 4194304 bytes"):
+                await fetcher(upstreams)("crm", upstream, frozenset[Kind]({"tools"}))
+    assert len(pages) == 5
+
+
+async def test_a_page_of_more_than_a_megabyte_is_refused() -> None:
+    with raw_lists(GOOD) as server:
+        server.more = f',"junk":"{"x" * (1 << 20)}"'
+        async with leg(server.port) as upstreams:
+            with pytest.raises(UpstreamBroke, match="over"):
+                await fetcher(upstreams)("crm", Upstream(url=server.url), frozenset[Kind]({"tools"}))
+
+
+async def test_a_page_of_more_brackets_than_definitions_have_is_refused() -> None:
+    with raw_lists(GOOD) as server:
+        server.more = f',"junk":[{",".join(["[]"] * 200_000)}]'
+        async with leg(server.port) as upstreams:
+            with pytest.raises(UpstreamBroke, match="brackets"):
+                await fetcher(upstreams)("crm", Upstream(url=server.url), frozenset[Kind]({"tools"}))
+
+
+async def test_the_loop_turns_while_a_big_page_is_read() -> None:
+    junk = f',"junk":[{",".join(["1e5"] * 220_000)}]'
+    began = time.perf_counter()
+    exact_json.parse(f'{{"x":1{junk}}}'.encode())
+    alone, gaps = time.perf_counter() - began, list[float]()
+
+    async def turn() -> None:
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0)
+            gaps.append(time.perf_counter() - before)
+
+    with raw_lists(GOOD) as server:
+        server.more = junk
+        async with leg(server.port) as upstreams:
+            turning = asyncio.create_task(turn())
+            await fetcher(upstreams)("crm", Upstream(url=server.url), frozenset[Kind]({"tools"}))
+            await asyncio.sleep(0.01)  # the last turn counts, too
+            turning.cancel()
+    assert max(gaps) < alone / 2
+
+
+async def test_a_refused_list_is_asked_for_less_and_less_also_by_an_upstream_that_says_it_changed() -> None:
+    said, waited = Said(SEARCH), list[float]()
+    said.trouble = ListingRefused("too much")
+    clock = Clock()
+
+    async def wait(event: asyncio.Event, seconds: float) -> None:
+        waited.append(seconds)
+        clock.now += max(0.0, seconds)
+        await asyncio.sleep(0)
+
+    held = catalog(SEARCH)
+    async with watching(Definitions(said, held, clock=clock, wait=wait)) as definitions:
+        await until(lambda: len(waited) >= 6)
+        assert waited[:6] == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
+        definitions.changed("crm")
+        asked, at = len(said.fetched), clock.now
+        await until(lambda: len(said.fetched) >= asked + 2)
+        assert clock.now - at >= 60.0
+        said.trouble = None
+        await until(lambda: definitions.quarantined(held) == {})
+        said.trouble = ListingRefused("too much")
+        waited.clear()
+        await until(lambda: 5.0 in waited)
+
+
+async def test_n21_after_a_lost_connection_the_first_call_waits_for_what_its_server_has_now() -> None:
+    said, held, clock = Said(SEARCH), catalog(SEARCH), Clock()
+    async with watching(Definitions(said, held, pace=QUICK, clock=clock)) as definitions:
+        await definitions.sure("crm")
+        assert len(said.fetched) == 1
+        said.tools = ({**SEARCH, "title": "Another"},)
+        clock.now += 10
+        definitions.lost("crm")
+        await asyncio.gather(*(definitions.sure("crm") for _ in range(50)))
+        assert definitions.quarantined(held) == {"search": CHANGED}
+        assert len(said.fetched) == 2  # one question for all
+        for _ in range(20):  # it ends its connection after each answer
+            definitions.lost("crm")
+            definitions.met("crm")
+            await definitions.sure("crm")
+        assert len(said.fetched) == 2
+        clock.now += 10
+        await definitions.sure("crm")
+        assert len(said.fetched) == 3
+
+
+async def test_n21_a_new_connection_alone_has_definitions_fetched_where_one_was_lost() -> None:
+    said, held, clock = Said(SEARCH), catalog(SEARCH), Clock()
+    async with watching(Definitions(said, held, pace=QUICK, clock=clock)) as definitions:
+        clock.now += 10
+        definitions.met("crm")
+        await asyncio.sleep(0.02)
+        assert len(said.fetched) == 1
+        definitions.lost("crm")
+        definitions.met("crm")
+        await until(lambda: len(said.fetched) == 2)
+
+
+async def test_n21_a_call_waits_for_a_server_that_comes_back_but_not_long_nor_for_refused_lists() -> None:
+    said, held, clock = Said(SEARCH), catalog(SEARCH), Clock()
+    async with watching(Definitions(said, held, pace=Pace(least=0.0, patience=0.3), clock=clock)) as definitions:
+        clock.now += 10
+        said.trouble = UpstreamUnavailable("away")
+        definitions.lost("crm")
+        waiting = asyncio.create_task(definitions.sure("crm"))
+        await until(lambda: len(said.fetched) >= 2)
+        said.tools, said.trouble = ({**SEARCH, "title": "Another"},), None
+        definitions.lost("crm")
+        await waiting
+        await definitions.sure("crm")
+        assert definitions.quarantined(held) == {"search": CHANGED}
+        said.hold = asyncio.Event()
+        clock.now += 10
+        definitions.lost("crm")
+        async with asyncio.timeout(5):
+            await definitions.sure("crm")
+        said.trouble = ListingRefused("too much")
+        said.hold.set()
+        await until(lambda: definitions._of("crm")[0].refused == 1)
+        definitions.lost("crm")
+        before = len(said.fetched)
+        await definitions.sure("crm")
+        assert len(said.fetched) == before
+
+
+@pytest.mark.parametrize("quiet", [False, True], ids=["kept connections", "no connection meanwhile"])
+async def test_n21_a_server_that_comes_back_as_another_isnt_called_by_what_the_first_one_had(quiet: bool) -> None:
+    first, second = (Recording(era=LEGACY, sessions=True) for _ in range(2))
+    approved, serving, writers = first.offer("search"), [first], list[asyncio.StreamWriter]()
+    second.offer("search", title="Another")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await serving[0].serve(reader, writer)
+
+    async with fake_server(serve) as port, leg(port) as upstreams:
+        held = catalog(approved, upstreams={"crm": f"http://127.0.0.1:{port}/mcp"})
+        upstream = held.upstreams["crm"]
+        definitions = Definitions(fetcher(upstreams), held, pace=Pace(apart=0.0))
+        upstreams.on_doubt(definitions)
+        async with watching(definitions):
+            await upstreams.ready("crm", upstream, who())
+            assert definitions.quarantined(held) == {}
+            serving[0] = second
+            channel = upstreams._standing["crm"].leg._channel
+            assert channel._session.connector is not None
+            if quiet:  # as after fifteen idle seconds
+                for kept in channel._session.connector._conns.values():
+                    for connection, _ in kept:
+                        connection.close()
+            else:
+                for writer in writers:
+                    writer.transport.abort()
+            await until(lambda: channel._together.open == 0)
+            await upstreams.ready("crm", upstream, who())
+            assert definitions.quarantined(held) == {"search": CHANGED}

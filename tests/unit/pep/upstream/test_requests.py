@@ -18,14 +18,18 @@ from tests.support.upstream_leg import (
     Got,
     against,
     answer,
+    chunk,
     echo,
     envelope,
+    event,
     forward,
     http,
     saying,
+    stream_head,
     who,
 )
 
+BIG = 2**63 - 1
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -203,3 +207,42 @@ async def test_an_upstream_sees_no_capability_that_the_catalog_does_not_let_it_a
     (got,) = opponent.calls()
     told = got.message["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"]
     assert told == {"elicitation": {"form": {}}}
+
+
+def counted(got: Got) -> bytes:
+    meta = got.message["params"]["_meta"]
+    notices = [
+        {"method": "notifications/progress", "params": {"progressToken": meta["progressToken"], "progress": BIG}},
+        {"method": "notifications/message", "params": {"level": "error", "data": {"id": BIG}}},
+    ]
+    return b"".join(chunk(event({"jsonrpc": "2.0", **notice})) for notice in notices)
+
+
+@pytest.mark.parametrize("number", [2**53, BIG, -(2**63), 2**64 - 1])
+async def test_an_integer_of_64_bits_in_a_result_keeps_every_digit(number: int) -> None:
+    async with against(saying(lambda got: answer(got, {"structuredContent": {"id": number}}))) as (gate, _):
+        found = await gate.ask()
+    assert isinstance(found, Reply)
+    assert found.result == {"structuredContent": {"id": number}}
+
+
+async def test_an_integer_of_64_bits_in_a_notification_keeps_every_digit() -> None:
+    def end(got: Got) -> bytes:
+        return chunk(event({"jsonrpc": "2.0", "id": got.id, "result": {"content": []}})) + chunk(b"")
+
+    asked, client = forward(envelope=envelope(progress_token="t", log_level="info")), Client()
+    async with against(saying(stream_head(), counted, end)) as (gate, _):
+        await gate.ask(asked, client)
+    assert client.heard == [
+        ("notifications/progress", {"progressToken": "t", "progress": BIG}),
+        ("notifications/message", {"level": "error", "data": {"id": BIG}}),
+    ]
+
+
+async def test_an_error_beside_an_integer_of_64_bits_is_the_upstreams_own_word() -> None:
+    def refusing(got: Got) -> bytes:
+        error = {"code": -32602, "message": "no", "data": {"id": BIG}}
+        return http(json.dumps({"jsonrpc": "2.0", "id": got.id, "error": error}).encode(), status="400 Bad Request")
+
+    async with against(saying(refusing)) as (gate, _):
+        assert await gate.ask() == Failed(-32602, "no", {"id": BIG})

@@ -13,6 +13,7 @@ from tests.support.fake_server import fake_server
 from tests.support.upstream_leg import (
     LEGACY,
     Client,
+    Gate,
     Got,
     Opponent,
     against,
@@ -21,6 +22,7 @@ from tests.support.upstream_leg import (
     forward,
     gate,
     http,
+    read_request,
     saying,
     until,
     who,
@@ -172,3 +174,81 @@ async def test_a_session_id_that_is_none_is_refused(session: str) -> None:
     async with fake_server(opponent) as port, gate(port) as before:
         with pytest.raises(UpstreamUnavailable):
             await before.ask()
+
+
+class Handshaking(Opponent):
+    """Takes its time for every session but the gate's own."""
+
+    def __init__(self) -> None:
+        super().__init__(echo, LEGACY, session=True)
+        self.go = asyncio.Event()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while (request := await read_request(reader)) is not None:
+                self.got.append(request)
+                if len(self.calls("initialize")) > 1 and request.method == "initialize":
+                    await self.go.wait()
+                writer.write(self.first(request) or answer(request))
+                await writer.drain()
+        except ConnectionError:
+            return
+        finally:
+            writer.close()
+
+
+async def _listening(before: Gate, user: str) -> None:
+    asked = forward("subscriptions/listen", {"notifications": {}}, identity=who(user))
+    async for _ in before.upstreams.listen("crm", before.upstream, asked, begun=lambda: None):
+        pass
+
+
+async def _left(before: Gate, opponent: Opponent, users: list[str]) -> None:
+    """They want to listen, and hang up while they are being shaken hands with."""
+    begun = len(opponent.calls("initialize"))
+    running = [asyncio.create_task(_listening(before, user)) for user in users]
+    await until(lambda: len(opponent.calls("initialize")) == begun + len(users))
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+
+
+async def test_a_listener_who_hangs_up_in_the_handshake_leaves_no_session_and_holds_its_room_until_then() -> None:
+    opponent = Handshaking()
+    async with fake_server(opponent) as port, gate(port, LEGACY, sessions=8, connections=64) as before:
+        await before.ask(forward("tools/list", {}, envelope=None, identity=None))  # the gate has its own session
+        await _left(before, opponent, [f"u{number}" for number in range(8)])  # for the last the gate's own had to go
+        with pytest.raises(UpstreamUnavailable, match="sessions"):
+            await asyncio.wait_for(_listening(before, "one more"), 2)
+        opponent.go.set()
+        await until(lambda: len(opponent.calls("notifications/initialized")) == 9)
+        await until(lambda: not opponent.sessions)
+        opponent.go.clear()
+        await _left(before, opponent, ["one more"])
+        opponent.go.set()
+
+
+async def test_one_caller_who_hangs_up_again_and_again_takes_no_others_room() -> None:
+    opponent = Handshaking()
+    async with fake_server(opponent) as port, gate(port, LEGACY, sessions=8, connections=64) as before:
+        await before.ask(forward("tools/list", {}, envelope=None, identity=None))  # the gate has its own session
+        await _left(before, opponent, ["mallory", "mallory"])
+        with pytest.raises(UpstreamUnavailable, match="a caller"):
+            await asyncio.wait_for(_listening(before, "mallory"), 2)
+        await _left(before, opponent, ["alice"])
+        opponent.go.set()
+        await until(lambda: len(opponent.sessions) <= 1)
+
+
+async def test_a_session_whose_handshake_breaks_off_after_its_id_is_ended() -> None:
+    class Breaking(Opponent):
+        def first(self, request: Got) -> bytes:
+            if request.method == "notifications/initialized":
+                return http(b"", "text/plain", "400 Bad Request")
+            return super().first(request)
+
+    opponent = Breaking(echo, LEGACY, session=True)
+    async with fake_server(opponent) as port, gate(port, LEGACY) as before:
+        with pytest.raises(UpstreamUnavailable):
+            await before.ask()
+        await until(lambda: not opponent.sessions)

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from sallyport.cli.endpoint import Endpoint
 from sallyport.runtime.tls import client_context
 
-_TIMEOUT_SECONDS: Final = 30.0
+_TIMEOUT_SECONDS: Final = 70.0  # more than an entry's limits.timeout_ms may be
 
 
 class Era(StrEnum):

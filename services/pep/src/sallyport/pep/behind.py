@@ -45,6 +45,7 @@ class Behind:
         self._settled = False
         self.definitions.on_change(self._quarantine)
         self.upstreams.on_list_changed(self._list_changed)
+        self.upstreams.on_doubt(self.definitions)
 
     def follow(self, catalog: Catalog) -> None:
         """Another catalog is in force."""

@@ -85,6 +85,9 @@ class Calls:
             return await self._unfit(call, message.envelope.method, _named(message), asked)
         if isinstance(message, CallTool):
             asked = await self._opened_way(call, asked)
+            why = self._hands.quarantined(asked.digest).get(call.name)  # once more: it may be another server's by now
+            if why is not None:
+                return Refusal(Reason.QUARANTINED, why)
         return await self._judged(message, call, asked, emit)
 
     async def _opened_way(self, call: CheckedCall, asked: Asked) -> Asked:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Final
 
@@ -13,16 +15,22 @@ from sallyport.runtime import canonical_json
 _WANTED: Final = canonical_json.encode(
     {"notifications": dict.fromkeys(("toolsListChanged", "promptsListChanged", "resourcesListChanged"), True)}
 )
-_AGAIN: Final = 5.0  # seconds until a stream that ended is opened again
-_LATER: Final = 60.0  # where there is none
+_AGAIN: Final = 5.0  # seconds until a stream that ended is opened again; twice as long each time that it didn't last
+_LATER: Final = 60.0  # at most, and where there is none
 _FRAME_BYTES: Final = 256 << 10
 
 
 class Ears:
     """One stream an upstream. What comes on it is told by `Upstreams.on_list_changed`."""
 
-    def __init__(self, upstreams: Upstreams) -> None:
-        self._upstreams = upstreams
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        *,
+        wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._upstreams, self._wait, self._clock = upstreams, wait, clock
         self._wanted: dict[str, Upstream] = {}
         self._moved = asyncio.Event()
 
@@ -47,9 +55,14 @@ class Ears:
                 await self._moved.wait()
 
     async def _listen(self, name: str, upstream: Upstream) -> None:
+        pause = _AGAIN
         while True:
+            began = self._clock()
             heard = await self._hear(name, upstream)
-            await asyncio.sleep(_AGAIN if heard else _LATER)
+            if self._clock() - began >= _LATER:
+                pause = _AGAIN
+            await self._wait(pause if heard else _LATER)
+            pause = min(pause * 2, _LATER)
 
     async def _hear(self, name: str, upstream: Upstream) -> bool:
         """Until the stream ends; whether there was one."""

@@ -16,7 +16,7 @@ from sallyport.pep import release
 from sallyport.pep.apart import Apart, is_big
 from sallyport.pep.audit import AuditUnavailable, Outcome, Recorder
 from sallyport.pep.decision import Permit, PermitRefused
-from sallyport.pep.model import CheckedCall, Emit, Failed, Json, Output, Reply, ToolOutput
+from sallyport.pep.model import CheckedCall, Emit, Failed, Json, Output, Reply, TookTooLong, ToolOutput
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.release import HeldTo
 from sallyport.pep.standing import Revoked, Standing, Unanswered
@@ -176,20 +176,22 @@ def _broken(error: BaseException, permit: Permit, call: CheckedCall, work: Work)
     if isinstance(error, Unanswered):
         return _Told(Outcome.UNKNOWN, str(error), Refusal(Reason.NO_DECISION, str(error), data={"effect": "unknown"}))
     if isinstance(error, ToolFailure):
-        return _Told(Outcome.FAILED, error.public, _failure(error.public, permit, call))
+        return _Told(Outcome.FAILED, error.public, _failure(f"failed: {error.public}", permit, call))
+    late = error.public if isinstance(error, TookTooLong) else ""
+    detail = str(error) if late else name
     if not work.read_only:
-        return _Told(Outcome.UNKNOWN, name, _unknown(name))
+        return _Told(Outcome.UNKNOWN, detail, _unknown(detail, f"it {late}" if late else ""))
     outcome = Outcome.CANCELLED if cancelled else Outcome.FAILED
-    return _Told(outcome, name, _failure("", permit, call))
+    return _Told(outcome, detail, _failure(late or "failed", permit, call))
 
 
-def _unknown(detail: str) -> Refusal:
-    return Refusal(Reason.EFFECT_UNKNOWN, detail, data={"effect": "unknown"})
+def _unknown(detail: str, public: str = "") -> Refusal:
+    return Refusal(Reason.EFFECT_UNKNOWN, detail, public, data={"effect": "unknown"})
 
 
-def _failure(public: str, permit: Permit, call: CheckedCall) -> Output:
+def _failure(how: str, permit: Permit, call: CheckedCall) -> Output:
     what = "tool" if call.method == "tools/call" else "upstream"
-    text = f"the {what} failed{': ' + public if public else ''} (decision {permit.decision_id})"
+    text = f"the {what} {how} (decision {permit.decision_id})"
     if call.method != "tools/call":
         return Failed(-32603, text)
     return ToolOutput(({"type": "text", "text": text},), is_error=True)

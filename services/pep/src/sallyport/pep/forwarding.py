@@ -13,6 +13,7 @@ from sallyport.pep import mirrored
 from sallyport.pep.decision import Permit
 from sallyport.pep.given import Task
 from sallyport.pep.model import (
+    TIMEOUT,
     CheckedCall,
     Emit,
     Envelope,
@@ -99,6 +100,7 @@ class Forwarding:
             identity=permit.identity,
             digest=call.digest,
             timeout_ms=way.limits.timeout_ms,
+            timeout_by=TIMEOUT,
             result_bytes=way.limits.result_bytes,
             param_headers=mirrored.written(way.headers, call.arguments),
         )
@@ -112,16 +114,16 @@ class Forwarding:
 
 def params(call: CheckedCall, there: str) -> bytes:
     """The request's params, canonical: the judged arguments stand in them to the byte (N11)."""
-    arguments: dict[str, Json] = dict(call.arguments)
     match call.method:
         case "tools/call" | "prompts/get":
-            whole: dict[str, Json] = {"name": there, "arguments": arguments, **call.retry}
+            behind = canonical_json.encode({"name": there, **call.retry})  # each of them sorts behind "arguments"
+            return b'{"arguments":%b,%b' % (call.canonical, behind[1:])
         case "resources/read" | "resources/subscribe":
-            whole = {"uri": there, **call.retry}
+            whole: dict[str, Json] = {"uri": there, **call.retry}
         case "completion/complete":
             whole = _completion(call, there)
         case _:
-            whole = {**arguments, "taskId": there}
+            whole = {**call.arguments, "taskId": there}
     return canonical_json.encode(whole)
 
 

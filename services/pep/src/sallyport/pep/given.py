@@ -30,10 +30,19 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a listing goes on."""
+    """Where the listing of one upstream goes on."""
 
     upstream: str
     cursor: str  # the upstream's own; empty: from its beginning
+    after: str = ""  # the last entry of that page which is done, in the order of their names
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """Where a listing goes on."""
+
+    begun: tuple[Place, ...]
+    then: str  # the first upstream that hasn't been asked; empty: none is left
 
 
 class Given:
@@ -60,15 +69,17 @@ class Given:
                 return Task(upstream, tool, name, tuple(map(str, obligations)))
         return None
 
-    def cursor(self, caller: Caller, listing: tuple[str, str], place: Place) -> str:
+    def cursor(self, caller: Caller, listing: tuple[str, str], ahead: Ahead) -> str:
         """`listing`: the named set and the method."""
-        payload = canonical_json.encode([place.upstream, place.cursor])
+        begun: list[Json] = [[place.upstream, place.cursor, place.after] for place in ahead.begun]
+        payload = canonical_json.encode([ahead.then, *begun])
         return self._handles.seal("cursor", (*_who(caller), *listing), payload, ttl=_CURSOR_SECONDS)
 
-    def opened_cursor(self, caller: Caller, listing: tuple[str, str], handle: str) -> Place | None:
+    def opened_cursor(self, caller: Caller, listing: tuple[str, str], handle: str) -> Ahead | None:
         match self._opened("cursor", (*_who(caller), *listing), handle):
-            case [str(upstream), str(cursor)]:
-                return Place(upstream, cursor)
+            case [str(then), *begun]:
+                places = [_place(one) for one in begun]
+                return None if None in places else Ahead(tuple(place for place in places if place), then)
         return None
 
     def _opened(self, kind: str, bound_to: tuple[str, ...], handle: str) -> Json:
@@ -78,3 +89,10 @@ class Given:
 
 def _who(caller: Caller) -> tuple[str, ...]:
     return caller.issuer, caller.user, caller.agent, caller.org
+
+
+def _place(told: Json) -> Place | None:
+    match told:
+        case [str(upstream), str(cursor), str(after)]:
+            return Place(upstream, cursor, after)
+    return None  # of another version of this program

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sallyport.contract.catalog import Prompt
@@ -13,16 +13,16 @@ from sallyport.pep import VERSION, answers, release
 from sallyport.pep.asked import Asked
 from sallyport.pep.audit import AuditUnavailable, Outcome, Recorder
 from sallyport.pep.decision import Decider, Denied, EachOf, Mismatch, Permitted, Seen, Sought
-from sallyport.pep.given import Given, Place
+from sallyport.pep.given import Ahead, Given
 from sallyport.pep.model import Answer, Json, Listen, ListPrompts, ListResources, ListTools, ResourceRef, SetLevel
-from sallyport.pep.pages import Page, Pages
+from sallyport.pep.pages import Pages
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.rpc import results
 from sallyport.pep.upstream.definitions import prompt_key
+from sallyport.pep.walk import Judge, Walk
 from sallyport.runtime.telemetry import Tracing
 
 _AT_ONCE: Final = 256  # entries that one question names: the longest URIs still fit into it
-_MAX_PAGES: Final = 8  # upstream pages for one of ours, where the filter leaves nothing of them
 _UNKNOWN: Final = Refusal(Reason.FOREIGN_HANDLE, "a cursor that wasn't given to this caller for this list")
 
 
@@ -86,43 +86,34 @@ class Lists:
         Upstreams are asked, so the intent comes before.
         """
         method = message.envelope.method
-        place = Place(next(iter(self.pages.order(asked.view.catalog)), ""), "")
+        ahead: Ahead | None = Ahead((), next(iter(self.pages.order(asked.view.catalog)), ""))
         if message.cursor is not None:
-            found = self.given.opened_cursor(asked.caller, (asked.server, method), message.cursor)
-            if found is None:
-                return _UNKNOWN
-            place = found
+            ahead = self.given.opened_cursor(asked.caller, (asked.server, method), message.cursor)
+        if ahead is None:
+            return _UNKNOWN
+        judge = self._judge(asked)
         may = await self._asked(message, asked)
         if not isinstance(may, Permitted):
             return may
         what = "resourceTemplates" if message.templates else "resources"
         with self._listing(asked) as ended:
             await self.recorder.begun(asked.trail, asked.digest)  # (6)
-            shown, ahead = await self._pages(place, message, asked, may.obligations)
+            shown, ahead = await Walk(self.pages, message, asked, judge, may.obligations).through(ahead)
             ended(f"{len(shown)} {what} shown")
         cursor = "" if ahead is None else self.given.cursor(asked.caller, (asked.server, method), ahead)
         return answers.result(message, results.listed(what, shown, message.envelope.era, VERSION, cursor))
 
-    async def _pages(
-        self, place: Place, message: ListResources, asked: Asked, obligations: tuple[str, ...]
-    ) -> tuple[list[dict[str, Json]], Place | None]:
-        """Upstream pages until one of them has something to show. Raises NotFiltered."""
-        shown: list[dict[str, Json]] = []
-        ahead: Place | None = place if place.upstream else None
-        for _ in range(_MAX_PAGES):
-            if ahead is None or shown:
-                break
-            page: Page = await self.pages.page(ahead, message, asked)
-            may = await self.judged("resources/read", [page.ref(entry) for entry in page.entries], asked)
+    def _judge(self, asked: Asked) -> Judge:
+        """Each question has the time that there is now: what upstreams take of it isn't the PDP's."""
+        left = asked.deadline - time.monotonic()
+
+        async def judge(refs: Sequence[ResourceRef]) -> Mapping[ResourceRef, tuple[str, ...]]:
+            may = await self.judged("resources/read", refs, replace(asked, deadline=time.monotonic() + left))
             if not isinstance(may, Mapping):
                 raise NotFiltered
-            offered = ((entry, may.get(page.ref(entry))) for entry in page.entries)
-            released = (release.entry(entry, (*obligations, *each)) for entry, each in offered if each is not None)
-            for entry in released:
-                shown += [] if entry is None else [entry]
-                await asyncio.sleep(0)  # a page may have a thousand: others come in between
-            ahead = page.ahead
-        return shown, ahead
+            return may
+
+        return judge
 
     @contextmanager
     def _listing(self, asked: Asked) -> Iterator[Callable[[str], None]]:

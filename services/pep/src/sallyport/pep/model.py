@@ -354,6 +354,21 @@ class Failed:
     data: Json = None
 
 
+TIMEOUT: Final = "limits.timeout_ms"  # of a catalog's entry
+
+
+class TookTooLong(TimeoutError):
+    """A limit ended what had begun. `public` goes on from "the tool …"; the text, for the record, names the setting too."""
+
+    def __init__(self, public: str, setting: str) -> None:
+        super().__init__(f"{public} ({setting})" if setting else public)
+        self.public = public
+
+    @classmethod
+    def in_all(cls, timeout_ms: int, setting: str) -> TookTooLong:
+        return cls(f"took longer than its limit of {timeout_ms} ms", setting)
+
+
 Output: TypeAlias = ToolOutput | Reply | Failed
 
 

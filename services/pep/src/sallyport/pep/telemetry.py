@@ -53,12 +53,19 @@ class Metrics:
         self._quarantined = Gauge(
             "sallyport_quarantined", "Tools and prompts not served, as not defined as approved", registry=self.registry
         )
+        self._unlisted = Counter(
+            "sallyport_unlisted", "Lists that lack what an upstream has", ("upstream",), registry=self.registry
+        )
         info = Gauge("sallyport_build_info", "The version at work", ("version",), registry=self.registry)
         info.labels(version).set(1)
 
     def quarantined(self, count: int) -> None:
         """Tools and prompts whose definitions aren't the approved ones."""
         self._quarantined.set(count)
+
+    def unlisted(self, upstream: str) -> None:
+        """`upstream` is a name of the catalog; the log says why."""
+        self._unlisted.labels(upstream).inc()
 
     def know_tools(self, names: Iterable[str]) -> None:
         """The catalog in force: only its names become labels."""

@@ -18,6 +18,8 @@ _MAX_INTEGER_CHARACTERS: Final = 17  # sixteen digits and a sign; int() of more 
 # Possessive, and an unterminated string runs to the end: each byte is looked at once.
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_LONG: Final = 2048  # bytes; in less, looking for long numbers takes longer than it saves
+_ONE_KIND_OF_DIGIT: Final = bytes.maketrans(b"123456789E", b"000000000e")
 _ONE_KIND_OF_BRACKET: Final = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS: Final = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
@@ -33,10 +35,8 @@ def parse(data: bytes, *, max_depth: int = MAX_DEPTH) -> Json:
     that overflow a double, integers beyond ±(2^53-1) (also as 1e17), lone surrogates, depth over `max_depth`, trailing data. An integral number
     written as a float, such as 1.0, stays a float.
     """
-    value = decoded(data, _DECODER, max_depth)
-    if _SURROGATE_ESCAPE.search(data):
-        _check_surrogates(value)
-    return value
+    decoder = _SHORT_DECODER if _has_short_numbers(data) else _DECODER
+    return without_surrogates(decoded(data, decoder, max_depth), data)
 
 
 def decoded(data: bytes, decoder: JSONDecoder, max_depth: int) -> Json:
@@ -55,13 +55,24 @@ def decoded(data: bytes, decoder: JSONDecoder, max_depth: int) -> Json:
         raise JsonRefused("too deep or too large") from None
 
 
-def _check_surrogates(value: Json) -> None:
+def _has_short_numbers(data: bytes) -> bool:
+    """Whether none can be out of bounds, as in most long messages: that takes sixteen digits in a row, or an exponent."""
+    if len(data) < _LONG:
+        return False
+    digits = data.translate(_ONE_KIND_OF_DIGIT)
+    return b"0000000000000000" not in digits and b"0e" not in digits
+
+
+def without_surrogates(value: Json, data: bytes) -> Json:
+    """The value that was read from `data`. Raises JsonRefused where a lone surrogate is in it."""
     try:
-        _ENCODER.encode(value).encode("utf-8")
+        if _SURROGATE_ESCAPE.search(data):
+            _ENCODER.encode(value).encode("utf-8")
     except UnicodeEncodeError:
         raise JsonRefused("lone surrogate") from None
     except (RecursionError, MemoryError):
         raise JsonRefused("too deep or too large") from None
+    return value
 
 
 def _check_depth(data: bytes, max_depth: int) -> None:
@@ -76,7 +87,8 @@ def _check_depth(data: bytes, max_depth: int) -> None:
         raise JsonRefused(f"nested deeper than {max_depth}, or unbalanced")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Raises JsonRefused."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise JsonRefused("duplicate key")
@@ -109,5 +121,6 @@ def decoder(
     return JSONDecoder(object_pairs_hook=pairs, parse_int=integer, parse_float=number, parse_constant=_constant)
 
 
-_DECODER: Final = decoder(_object, _integer, _float)
+_DECODER: Final = decoder(distinct, _integer, _float)
+_SHORT_DECODER: Final = JSONDecoder(object_pairs_hook=distinct, parse_constant=_constant)
 _ENCODER: Final = JSONEncoder(ensure_ascii=False, check_circular=False)

@@ -33,7 +33,7 @@ class Exchange:
         self._news.set()
 
     def finish(self, answer: bytes, *, succeeded: bool = False) -> None:
-        """The first one counts."""
+        """The first one counts; an empty one says that none will come."""
         if self.answer is None:
             self.answer, self.succeeded = answer, succeeded
             self._news.set()

@@ -80,11 +80,12 @@ class Front:
             return web.Response(status=202, headers=_HEADERS)
         with session.ask(posted) as exchange:
             if _EVENTS not in one(request, "Accept"):
-                return _json(await _only_answer(exchange))
+                answer = await _only_answer(exchange)
+                return _json(answer) if answer else web.Response(status=202, headers=_HEADERS)
             notice = await exchange.next()
-            if notice is None:
-                return _json(exchange.answer or b"")
-            return await _stream(request, exchange, notice)
+            if notice is None and exchange.answer:
+                return _json(exchange.answer)
+            return await _stream(request, exchange, notice)  # given up: a stream that ends, as clients take it
 
     async def _begin(self, request: web.BaseRequest, posted: rpc.Posted) -> web.StreamResponse:
         if SESSION in request.headers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from sallyport.runtime import canonical_json, strict_json
+from sallyport.runtime import exact_json, strict_json
 from sallyport.runtime.strict_json import Json
 
 Id: TypeAlias = str | int
@@ -72,7 +72,7 @@ def error(request_id: Json, code: int, text: str, data: Json = None) -> bytes:
 
 def message(**members: Json) -> bytes:
     """Canonical, and so on one line: a newline in a string is escaped."""
-    return canonical_json.encode({"jsonrpc": "2.0", **members})
+    return exact_json.encode({"jsonrpc": "2.0", **members})
 
 
 def _params(params: Json) -> dict[str, Json]:

@@ -15,7 +15,7 @@ from sallyport.cli.bridge import rpc
 from sallyport.cli.bridge.child import Babble, Child, Deaf
 from sallyport.cli.bridge.exchange import Exchange
 from sallyport.cli.bridge.murmur import Murmur
-from sallyport.runtime import strict_json
+from sallyport.runtime import exact_json, strict_json
 from sallyport.runtime.strict_json import Json
 
 MAX_RUNNING: Final = 32
@@ -90,8 +90,10 @@ class Session:
             self._server.write(rpc.notification(told.method, told.params))
             return
         wanted = (told.params or {}).get("requestId")
-        for number, exchange in self._running.items():
+        for number, exchange in [*self._running.items()]:
             if type(exchange.id) is type(wanted) and exchange.id == wanted:
+                del self._running[number]  # what the server still says of it reaches nobody
+                exchange.finish(b"")
                 self._server.write(rpc.notification(told.method, {**(told.params or {}), "requestId": number}))
 
     @contextlib.contextmanager
@@ -111,7 +113,7 @@ class Session:
         try:
             yield exchange
         finally:
-            del self._running[number]
+            self._running.pop(number, None)
             self.touch()
             if exchange.answer is None and asked.method != "initialize":
                 with contextlib.suppress(Deaf):
@@ -119,7 +121,7 @@ class Session:
 
     def _hear(self, line: bytes) -> None:
         try:
-            said = strict_json.parse(line)
+            said = exact_json.whole(line)
         except strict_json.JsonRefused as refused:
             self._discard(str(refused))
             return

@@ -10,7 +10,7 @@ from typing import Final
 from sallyport.cli.complaint import Complaint, Exit
 from sallyport.cli.plain import cut, plain
 from sallyport.contract.surfaces import Upstream
-from sallyport.pep.upstream.listing import MAX_BYTES, MAX_ITEMS, TIMEOUT
+from sallyport.pep.upstream.listing import MAX_BYTES, MAX_ITEMS, MAX_PAGE, TIMEOUT
 
 _MCP: Final = (
     "see that an MCP server over streamable HTTP is what listens there, and that the URL names its path (often /mcp)"
@@ -123,8 +123,8 @@ def _cases() -> tuple[Case, ...]:
             "see whether it hangs, and whether something on the way drops what is sent; then pull again",
         ),
         Case(
-            r"over its cap|of over \d+ bytes|has more than",
-            f"it sends more than is taken: {MAX_ITEMS} entries and {MAX_BYTES >> 20} MiB of a kind, on few pages",
+            r"over its cap|of over \d+ (bytes|brackets)|ha(s|ve) more than|more around an answer",
+            f"it sends more than is taken: {MAX_ITEMS} entries of a kind, {MAX_PAGE >> 20} MiB a page, {MAX_BYTES >> 20} MiB in all",
             "have it list less, such as by several upstreams with a part each; see that its list comes to an end",
         ),
         Case(

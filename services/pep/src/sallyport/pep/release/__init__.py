@@ -13,7 +13,7 @@ from sallyport.pep.release.entries import entry
 from sallyport.pep.release.held_to import HeldTo
 from sallyport.pep.release.notices import notification
 from sallyport.pep.release.withheld import Withheld
-from sallyport.runtime import canonical_json
+from sallyport.runtime import exact_json
 
 __all__ = ["UNTRUSTED", "UPSTREAM", "HeldTo", "entry", "fulfils", "listing", "notification", "result"]
 
@@ -34,7 +34,7 @@ def result(output: Output, *, held_to: HeldTo, obligations: Sequence[str]) -> Ou
         return _withheld("an obligation that can't be fulfilled")
     try:
         shown = _shown(output, held_to, demanded)
-        size = len(canonical_json.encode(_value(shown)))
+        size = len(exact_json.encode(_value(shown)))
     except Withheld as error:
         return _withheld(str(error))
     except (ValueError, RecursionError) as error:
@@ -70,7 +70,8 @@ def _marked(shown: Output, held_to: HeldTo) -> Output:
     if isinstance(shown, Reply):
         meta = shown.result.get("_meta")
         return Reply({**shown.result, "_meta": {**(meta if isinstance(meta, dict) else {}), **mark}}, shown.type)
-    return shown
+    # An error has no _meta; its data is an object here, or none: see `failures`.
+    return Failed(shown.code, shown.message, {**(shown.data if isinstance(shown.data, dict) else {}), **mark})
 
 
 def _withheld(detail: str) -> Refusal:

@@ -14,9 +14,12 @@ from sallyport.pep.release.together import Found
 _OCTET: Final = 255
 _LONGEST_IP6: Final = 45
 _COLONS_OF_IP6: Final = 6  # where none stand side by side: six before an IPv4 address, otherwise seven
-_ATEXT: Final = r"(?:[\w.!#$&'*+=^`{|}~\-]++|%(?!40))"  # RFC 5322 §3.2.3, but for / and ?, which URLs are full of
-_AT: Final = ("@", "\uff20", "\ufe6b", "%40")
-_AT_QUOTED: Final = re.compile(r"\"(?:[@\uff20\ufe6b]|%40|&#64;)(?=[\w\[\-])")
+_ESCAPED: Final = r"(?i:#0{0,8}64;|#x0{0,8}40;|commat;)"  # an @ in HTML, behind its &
+_SIGN: Final = rf"(?:[@\uff20\ufe6b]|%40|&{_ESCAPED})"
+# RFC 5322 §3.2.3, but for / and ?, which URLs are full of
+_ATEXT: Final = rf"(?:[\w.!#$'*+=^`{{|}}~\-]++|%(?!40)|&(?!{_ESCAPED}))"
+_AT: Final = ("@", "\uff20", "\ufe6b", "%40", "&")
+_AT_QUOTED: Final = re.compile(rf"\"{_SIGN}(?=[\w\[\-])")
 _NO_ATEXT: Final = re.compile(r"[^\w.!#$&'*+=^`{|}~%\-]")
 _LONGEST_QUOTE: Final = 65
 # A valid one has two colons side by side, or six of them; `std::map` and 12:34:56 aren't worth a try.
@@ -97,7 +100,7 @@ def _sixes(text: str) -> Iterator[int]:
 EMAIL: Final = Pattern(
     re.compile(
         rf"(?:(?<![\w.!#$&'*+=^`{{|}}~%\-]){_ATEXT}++|\"[^\"\s@][^\"\n@]{{0,64}}\")"
-        r"(?:[@\uff20\ufe6b]|%40|&#64;)(?:(?P<domain>[\w-]++(?:\.[\w-]++)*+)|\[[0-9A-Fa-f.:]{2,64}+\])"
+        rf"{_SIGN}(?:(?P<domain>[\w-]++(?:\.[\w-]++)*+)|\[[0-9A-Fa-f.:]{{2,64}}+\])"
     ),
     "masked@masked.invalid",  # still an address to whatever checks the format, and nobody's (RFC 2606 §2)
     _email,

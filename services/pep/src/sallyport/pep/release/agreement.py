@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from sallyport.pep.model import Json
 from sallyport.pep.release.duty import document
 from sallyport.pep.release.withheld import Withheld
-from sallyport.runtime import canonical_json
+from sallyport.runtime import exact_json
 
 
 def check(content: Sequence[dict[str, Json]], structured: dict[str, Json]) -> None:
@@ -18,7 +18,7 @@ def check(content: Sequence[dict[str, Json]], structured: dict[str, Json]) -> No
     texts = [text for text in _texts(content) if text.lstrip().startswith(("{", "["))]
     if not texts:
         return
-    whole = canonical_json.encode(structured)
+    whole = exact_json.encode(structured)
     said = {spelt for text in texts if text.encode() != whole and (spelt := _bytes(text)) not in {None, whole}}
     if said and not said <= set(_parts(structured)):
         raise Withheld("text and structured content disagree")
@@ -33,13 +33,13 @@ def _texts(content: Sequence[dict[str, Json]]) -> Iterator[str]:
 
 def _bytes(text: str) -> bytes | None:
     value = document(text)
-    return canonical_json.encode(value) if isinstance(value, dict | list) else None
+    return exact_json.encode(value) if isinstance(value, dict | list) else None
 
 
 def _parts(structured: dict[str, Json]) -> Iterator[bytes]:
     for member in structured.values():
         for part in (member, *(member if isinstance(member, list) else ())):
             if isinstance(part, dict | list):
-                yield canonical_json.encode(part)
+                yield exact_json.encode(part)
             elif isinstance(part, str) and (inner := _bytes(part)) is not None:
                 yield inner

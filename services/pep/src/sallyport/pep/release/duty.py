@@ -14,7 +14,7 @@ from sallyport.pep.release.grammar import Demand, DropRows, Mask, MaxRows, Redac
 from sallyport.pep.release.masks import Masks
 from sallyport.pep.release.pointers import drop_rows, redact, shorten
 from sallyport.pep.release.withheld import Withheld
-from sallyport.runtime import canonical_json, strict_json
+from sallyport.runtime import exact_json
 
 _OPENS: Final = ("{", "[", '"')
 
@@ -58,7 +58,7 @@ class Duty:
             return self.words(text)
         known = self._known
         changed = known[1] if known and value == known[0] else self.data(value)
-        return text if changed == value else canonical_json.encode(changed).decode()
+        return text if changed == value else exact_json.encode(changed).decode()
 
     def knowing(self, value: Json, changed: Json) -> Duty:
         """The same, for texts beside structured content: most are a copy of it, whose change is known by then."""
@@ -94,7 +94,7 @@ def document(text: str) -> Json:
     if not text.lstrip(" \t\r\n").startswith(_OPENS):
         return None
     try:
-        return strict_json.parse(text.encode())
+        return exact_json.whole(text.encode())
     except ValueError:
         if _is_json_to_some(text):
             raise Withheld("JSON that parsers disagree about") from None

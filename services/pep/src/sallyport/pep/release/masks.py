@@ -18,6 +18,7 @@ from sallyport.pep.release.withheld import Withheld
 PATTERNS: Final = {"secret": SECRET, "email": EMAIL, "iban": IBAN, "card": CARD, "ssn": SSN, "ip": IP, "phone": PHONE}
 _LEAST: Final = 10**6  # no pattern takes fewer than seven digits without a sign between them for anything
 _SHORT: Final = 64  # characters
+_WORD: Final = re.compile(r"[A-Za-z_-]{1,32}")  # a member's name, and no secret of its own
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _ESCAPED: Final = re.compile(r"\\u00(?!22|5[cC])([2-7][0-9a-fA-F])")  # JSON within prose: \u0040 is an @
 
@@ -56,7 +57,7 @@ class Masks:
             for key, item in value.items():
                 if key not in keys:
                     strings[key], keys[key] = None, self._secrets and _names_secret(key)
-                if not keys[key]:
+                if not keys[key] or _counts(key, item):
                     self._gather(item, strings, keys)
         elif isinstance(value, list):
             for item in value:
@@ -74,7 +75,7 @@ class Masks:
 def _told(value: Json, changes: Mapping[str, str], keys: Mapping[str, bool]) -> Json:
     if isinstance(value, dict):
         told = {
-            changes.get(key, key): _blank(item) if keys[key] else _told(item, changes, keys)
+            changes.get(key, key): _blank(item) if keys[key] and not _counts(key, item) else _told(item, changes, keys)
             for key, item in value.items()
         }
         if len(told) != len(value):
@@ -113,10 +114,17 @@ def _plain(text: str) -> str:
     return text.translate(unseen) if unseen else text
 
 
+def _counts(key: str, item: Json) -> bool:
+    """A number of `tokens` tells nothing; a `token` that is a number does."""
+    return isinstance(item, int | float) and key[-1:] in {"s", "S"} and _names_secret(key[:-1])
+
+
 def _blank(item: Json) -> Json:
-    """A number of `tokens` tells nothing, and neither does whether there is a password."""
+    """Everything beneath goes; whether there is a password tells nothing."""
+    if item is None or isinstance(item, bool):
+        return item
     if isinstance(item, list):
         return [_blank(each) for each in item]
-    if isinstance(item, dict):
+    if isinstance(item, dict) and all(_WORD.fullmatch(key) for key in item):
         return {key: _blank(each) for key, each in item.items()}
-    return SECRET.mark if isinstance(item, str) else item
+    return SECRET.mark

@@ -11,7 +11,7 @@ from sallyport.pep.release.content import prose
 from sallyport.pep.release.duty import Duty, duty_of
 from sallyport.pep.release.shape import Check
 from sallyport.pep.release.withheld import Withheld
-from sallyport.runtime import canonical_json
+from sallyport.runtime import exact_json
 
 MAX_BYTES: Final = 64 << 10
 _FAR: Final = 1.7e308
@@ -32,7 +32,7 @@ def notification(
             told = _message(params, demanded)
         else:
             return None
-        return (method, told) if len(canonical_json.encode(told)) <= MAX_BYTES else None
+        return (method, told) if len(exact_json.encode(told)) <= MAX_BYTES else None
     except (Withheld, ValueError, RecursionError):
         return None
 

@@ -11,7 +11,7 @@ from sallyport.pep.release import agreement, content, shape
 from sallyport.pep.release.duty import Duty
 from sallyport.pep.release.held_to import HeldTo
 from sallyport.pep.release.withheld import Withheld
-from sallyport.runtime import canonical_json
+from sallyport.runtime import exact_json
 
 _NO_DUTY: Final = Duty(())
 
@@ -81,7 +81,7 @@ def _retold(told: list[dict[str, Json]], structured: dict[str, Json]) -> list[di
     """Text beside structured content may say the same in words, which have no fields: it is written anew."""
     if any(block["type"] != "text" for block in told):
         raise Withheld("an obligation on fields or rows can't be fulfilled on content that is no text")
-    return [{"type": "text", "text": canonical_json.encode(structured).decode()}]
+    return [{"type": "text", "text": exact_json.encode(structured).decode()}]
 
 
 def _check_fit(structured: dict[str, Json] | None, schema: Validator | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 from sallyport.pep.model import Json
 from sallyport.pep.release import content, shape
@@ -18,6 +18,12 @@ MAX_STATE: Final = 16 << 10  # bytes of requestState; sealed, it has to fit a ha
 _MAX_REQUESTS: Final = 16
 _MAX_FIELDS: Final = 64
 _KEY: Final = re.compile(r"[ -~]{1,128}")
+_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+# The last label has a letter, and is no number in any spelling: then no reader takes the whole for an address.
+_NAMED: Final = rf"(?=[0-9-]*[A-Za-z])(?!0[xX][0-9A-Fa-f]*(?:[:/?#]|$)){_LABEL}"
+_PAGE: Final = re.compile(rf"(?i:https)://(?P<host>(?:{_LABEL}\.)*{_NAMED})(?::(?P<port>[0-9]{{1,5}}))?(?:[/?#].*)?")
+_LONGEST_HOST: Final = 253
+_LAST_PORT: Final = 65535
 _MANY: Final = 2**53 - 1
 _NUMBER: Final = shape.number(-_MANY, _MANY, what="a bound")
 _COUNT: Final = shape.number(0, _MANY, what="a count")
@@ -77,15 +83,20 @@ def _elicitation(params: dict[str, Json], capabilities: Mapping[str, Json], duty
 
 
 def _page(value: Json) -> str:
-    """A page that somebody is sent to: https, of a host that anybody can read."""
+    """A page that somebody is sent to: https, of a host that anybody can read, with nothing in it that nobody sees."""
     url = shape.uri(value)
+    found = _PAGE.fullmatch(url)
+    if not found or int(found["port"] or 0) > _LAST_PORT:
+        raise Withheld("elicitation: no page of https with a host's plain name")
+    host = found["host"].lower()
+    if len(host) > _LONGEST_HOST or f".{host}".endswith(".localhost") or ".xn--" in f".{host}":
+        raise Withheld("elicitation: a host that isn't what it looks like, or the reader's own")
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise Withheld("elicitation: no URL") from None
-    if parts.scheme != "https" or not host or "@" in parts.netloc:
-        raise Withheld("elicitation: a page without https, without host, or with a user in front")
+        seen = unquote(url, errors="strict")
+    except UnicodeDecodeError:
+        raise Withheld("elicitation: a page's address that isn't UTF-8") from None
+    if not seen.isprintable():
+        raise Withheld("elicitation: a page's address with a character that nobody sees")
     return url
 
 

@@ -19,7 +19,7 @@ _URI: Final = re.compile(
 )
 # Prefixes whose second label is `mcp` or `modelcontextprotocol` are the protocol's own; ours are the gate's.
 _RESERVED: Final = re.compile(
-    r"(?:[^/.]+\.)?(?:sallyport\.io|(?:modelcontextprotocol|mcp)(?:\.[^/]*)?|io\.sallyport)/.*"
+    r"(?is:(?:[^/.]+\.)?(?:sallyport\.io|(?:modelcontextprotocol|mcp)(?:\.[^/]*)?|io\.sallyport)/.*)"
 )
 # A reader that follows one of these runs it, or opens what is the reader's own.
 _RUNS: Final = frozenset(

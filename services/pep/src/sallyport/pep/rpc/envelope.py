@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeGuard
 
@@ -14,6 +14,8 @@ from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.rpc.rejected import Rejected, bad_params, invalid
 from sallyport.runtime import strict_json
 
+MAX_KEYS: Final = 64  # of params and of _meta; no method of the protocol has more than six
+MAX_KEY: Final = 128  # characters
 ID_LENGTH: Final = 256
 METHOD_LENGTH: Final = 128
 _MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params"})
@@ -50,12 +52,20 @@ def is_id(value: Json) -> TypeGuard[str | int]:
     )
 
 
-def looks_like(key: str, known: Collection[str]) -> bool:
-    """Tell whether a lenient reader would take `key` for one of `known`, though it isn't: Method, param\u017f, U+212A."""
-    if key in known:
-        return False
-    folded = _fold(key)
-    return any(key != name and folded == _fold(name) for name in known)
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The keys that the protocol has in one place."""
+
+    known: frozenset[str]
+    folded: frozenset[str]
+
+    @classmethod
+    def of(cls, *known: str) -> Names:
+        return cls(frozenset(known), frozenset(map(_fold, known)))
+
+    def looks_like(self, key: str) -> bool:
+        """Tell whether a lenient reader would take `key` for a known one, though it isn't: Method, param\u017f, U+212A."""
+        return key not in self.known and _fold(key) in self.folded
 
 
 def _call(value: Mapping[str, Json], request_id: str | int | None) -> Call | Rejected:
@@ -67,7 +77,18 @@ def _call(value: Mapping[str, Json], request_id: str | int | None) -> Call | Rej
     meta = params.get("_meta", {})
     if not isinstance(meta, dict):
         return Rejected(bad_params("_meta is no object"), request_id, method=method)
+    if refusal := _crowded("params", params) or _crowded("_meta", meta):
+        return Rejected(refusal, request_id, method=method)
     return Call(request_id, method, params, meta)
+
+
+def _crowded(place: str, members: Mapping[str, Json]) -> Refusal | None:
+    """Before any key is folded: that takes the square of the combining marks in it."""
+    if len(members) > MAX_KEYS:
+        return bad_params(f"{place} has more than {MAX_KEYS} members")
+    if any(len(key) > MAX_KEY for key in members):
+        return bad_params(f"{place} has a key of more than {MAX_KEY} characters")
+    return None
 
 
 def _fold(text: str) -> str:
@@ -78,7 +99,7 @@ def _fold(text: str) -> str:
 def _members(value: Mapping[str, Json]) -> Refusal | None:
     if "result" in value or "error" in value:
         return invalid("a response is not taken from a client")
-    if value.keys() - _MEMBERS:
+    if not value.keys() <= _MEMBERS:
         return invalid("a member that JSON-RPC does not have")
     if value.get("jsonrpc") != JSONRPC_VERSION or "method" not in value:
         return invalid("jsonrpc is not 2.0, or method is missing")

@@ -24,7 +24,7 @@ from sallyport.pep.model import (
 )
 from sallyport.pep.refusal import Refusal
 from sallyport.pep.rpc import readers
-from sallyport.pep.rpc.envelope import Call, looks_like
+from sallyport.pep.rpc.envelope import Call, Names, is_id
 from sallyport.pep.rpc.readers import LEVELS, RETRIED, Read
 from sallyport.pep.rpc.rejected import bad_params, invalid
 
@@ -34,17 +34,15 @@ LEGACY_LEVEL: Final = (
 _BOTH: Final = frozenset(Era)
 _LEGACY: Final = frozenset({Era.LEGACY})
 _MODERN: Final = frozenset({Era.MODERN})
-_META_KEYS: Final = frozenset(
-    {
-        PROTOCOL_VERSION_META_KEY,
-        CLIENT_CAPABILITIES_META_KEY,
-        CLIENT_INFO_META_KEY,
-        LOG_LEVEL_META_KEY,
-        "progressToken",
-        "traceparent",
-        "tracestate",
-        "baggage",
-    }
+_META_KEYS: Final = Names.of(
+    PROTOCOL_VERSION_META_KEY,
+    CLIENT_CAPABILITIES_META_KEY,
+    CLIENT_INFO_META_KEY,
+    LOG_LEVEL_META_KEY,
+    "progressToken",
+    "traceparent",
+    "tracestate",
+    "baggage",
 )
 _LEGACY_KEYS: Final = frozenset({"task"})
 _MODERN_KEYS: Final = frozenset(RETRIED)
@@ -60,17 +58,18 @@ class Row:
     notification: bool
     keys: frozenset[str]
     read: Read
+    names: Mapping[Era, Names]  # of its parameters, by the era
 
 
 def check_params(row: Row, call: Call, era: Era) -> Refusal | None:
     """Refuse unknown keys, look-alikes of known ones, and in the modern era a _meta without what it requires."""
-    known = row.keys - (_MODERN_KEYS if era is Era.LEGACY else _LEGACY_KEYS) | {"_meta"}
-    if any(looks_like(key, known) for key in call.params) or any(looks_like(key, _META_KEYS) for key in call.meta):
+    names = row.names[era]
+    if any(map(names.looks_like, call.params)) or any(map(_META_KEYS.looks_like, call.meta)):
         return invalid("a key that only looks like a protocol key")
-    if call.params.keys() - known:
+    if not call.params.keys() <= names.known:
         return bad_params("a parameter that this method does not have")
-    if not isinstance(call.meta.get("progressToken", 0), int | str) or call.meta.get("progressToken") is True:
-        return bad_params("_meta: progressToken is no string and no integer")
+    if not is_id(call.meta.get("progressToken", 0)):
+        return bad_params("_meta: progressToken is no integer and no string of at most 256 characters")
     return _check_meta(call.meta) if era is Era.MODERN else None
 
 
@@ -115,7 +114,9 @@ def _bare(make: Callable[[Envelope], Message]) -> Read:
 
 
 def _row(eras: frozenset[Era], read: Read, *keys: str, decided: bool = False, notification: bool = False) -> Row:
-    return Row(eras, decided, notification, frozenset(keys), read)
+    others = {Era.LEGACY: _MODERN_KEYS, Era.MODERN: _LEGACY_KEYS}
+    names = {era: Names.of("_meta", *(key for key in keys if key not in others[era])) for era in eras}
+    return Row(eras, decided, notification, frozenset(keys), read, names)
 
 
 # `task` is taken and ignored, as 2025-11-25 demands of a server without its tasks.

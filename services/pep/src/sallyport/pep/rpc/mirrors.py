@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from sallyport.pep.mirrored import decode, scalars
+from sallyport.contract.limits import MAX_INPUT_BYTES
+from sallyport.pep.mirrored import decode, repeats, scalars
 from sallyport.pep.model import Era
 from sallyport.pep.refusal import Refusal
 from sallyport.pep.rpc.envelope import Call
-from sallyport.pep.rpc.rejected import mismatch
+from sallyport.pep.rpc.rejected import mismatch, too_large
+from sallyport.runtime.canonical_json import exceeds
 
 _PARAM: Final = "mcp-param-"
+_DISAGREE: Final = "an Mcp-Param header and the body disagree"
 # Method → the parameter that Mcp-Name repeats.
 _NAMED: Final = {
     "tools/call": "name",
@@ -35,10 +38,8 @@ def check(call: Call, headers: Mapping[str, str], era: Era) -> Refusal | None:
         return mismatch("Mcp-Name is missing")
     if name is not None and (named is None or decode(name) != named):
         return mismatch("Mcp-Name and the body disagree")
-    for header, value in headers.items():
-        if header.startswith(_PARAM) and not _repeats_argument(decode(value), call):
-            return mismatch("an Mcp-Param header and the body disagree")
-    return None
+    given = params(headers)
+    return _check_given(given.values(), call) if given else None
 
 
 def params(headers: Mapping[str, str]) -> dict[str, str]:
@@ -46,9 +47,12 @@ def params(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.removeprefix(_PARAM): value for name, value in headers.items() if name.startswith(_PARAM)}
 
 
-def _repeats_argument(value: str | None, call: Call) -> bool:
+def _check_given(values: Iterable[str], call: Call) -> Refusal | None:
     """Some argument has the value. Which one it must be stands in the tool's schema: room 4 holds it to that one."""
     arguments = call.params.get("arguments")
-    if value is None or call.method != "tools/call" or not isinstance(arguments, dict):
-        return False
-    return value in scalars(arguments.values())
+    if call.method != "tools/call" or not isinstance(arguments, dict):
+        return mismatch(_DISAGREE)
+    if exceeds(arguments, MAX_INPUT_BYTES):  # none so large is ever run
+        return too_large()
+    found = scalars(arguments.values())
+    return None if all(repeats(value, found) for value in values) else mismatch(_DISAGREE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias, TypeGuard
 
+from sallyport.contract.limits import MAX_INPUT_BYTES
 from sallyport.pep.model import (
     AboutTask,
     CallTool,
@@ -25,7 +26,9 @@ from sallyport.pep.model import (
 )
 from sallyport.pep.refusal import Refusal
 from sallyport.pep.rpc.envelope import is_id
-from sallyport.pep.rpc.rejected import bad_params
+from sallyport.pep.rpc.rejected import bad_params, too_large
+from sallyport.runtime import canonical_json
+from sallyport.runtime.canonical_json import exceeds
 
 Read: TypeAlias = Callable[[Envelope, Mapping[str, Json]], Message | Refusal]
 
@@ -159,8 +162,11 @@ def about_task(envelope: Envelope, params: Mapping[str, Json]) -> Message | Refu
     task, responses = params.get("taskId"), params.get("inputResponses", {})
     if not _text(task, HANDLE_LENGTH):
         return bad_params("taskId is no string")
-    if not isinstance(responses, dict):
-        return bad_params("inputResponses is no object")
+    if not _objects(responses):
+        return bad_params("inputResponses is no object of objects")
+    told: Json = {"inputResponses": responses}  # as it is judged
+    if exceeds(told, MAX_INPUT_BYTES) or len(canonical_json.encode(told)) > MAX_INPUT_BYTES:
+        return too_large()
     return AboutTask(envelope, task, responses)
 
 
@@ -169,11 +175,15 @@ def _retry(params: Mapping[str, Json]) -> Retry | None | Refusal:
     if not params.keys() & set(RETRIED):
         return None
     responses, state = params.get("inputResponses", {}), params.get("requestState", "")
-    if not isinstance(responses, dict) or not all(isinstance(one, dict) for one in responses.values()):
+    if not _objects(responses):
         return bad_params("inputResponses is no object of objects")
     if not isinstance(state, str) or len(state) > HANDLE_LENGTH:
         return bad_params("requestState is none that was given out")
     return Retry(responses, state)
+
+
+def _objects(value: Json) -> TypeGuard[dict[str, Json]]:
+    return isinstance(value, dict) and all(isinstance(one, dict) for one in value.values())
 
 
 def _text(value: Json, longest: int) -> TypeGuard[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sallyport.contract.limits import MAX_INPUT_BYTES
 from sallyport.pep.model import Era
 from sallyport.pep.refusal import Reason, Refusal
 
@@ -33,3 +34,8 @@ def mismatch(detail: str) -> Refusal:
 
 def bad_params(detail: str) -> Refusal:
     return Refusal(Reason.INVALID_PARAMS, detail, detail)
+
+
+def too_large() -> Refusal:
+    """The arguments of any tool alike, so it tells nothing of one."""
+    return bad_params(f"the arguments are larger than {MAX_INPUT_BYTES} bytes")

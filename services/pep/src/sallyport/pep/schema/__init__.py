@@ -28,11 +28,12 @@ from sallyport.pep.model import (
     digest_of,
 )
 from sallyport.pep.refusal import Reason, Refusal
-from sallyport.pep.schema.defaults import exceeds, filled_in
+from sallyport.pep.schema.defaults import TooMuch, filled_in
 from sallyport.pep.schema.resources import NoResource, resources
 from sallyport.pep.schema.templates import variables
 from sallyport.pep.schema.validator import compile_schema
 from sallyport.runtime import canonical_json, strict_json
+from sallyport.runtime.canonical_json import exceeds
 
 __all__ = ["Judged", "Opened", "check", "compile_schema"]
 
@@ -74,18 +75,20 @@ def _tool(message: CallTool, loaded: LoadedCatalog) -> CheckedCall | Refusal:
         touched = resources(tool, final)
     except (NoResource, _NotCarried) as error:
         return _invalid(str(error))
-    disagree = _contradicted(message, tool, final)
+    disagree = _contradicted(message, tool)
     if disagree:
         return Refusal(Reason.HEADER_MISMATCH, disagree, disagree)
     return _made(message, message.name, final, canonical, touched, loaded)
 
 
-def _contradicted(message: CallTool, tool: Tool, final: Mapping[str, Json]) -> str:
-    """By its headers (N13). Not sooner: which argument a header repeats is for whom the tool is visible to know."""
+def _contradicted(message: CallTool, tool: Tool) -> str:
+    """By its headers (N13). Not sooner: which argument a header repeats is for whom the tool is visible to know.
+
+    Held against what the client itself gave: it knows of no default that was filled in.
+    """
     wanted, modern = mirrored.declared(tool.input), message.envelope.era is Era.MODERN
-    return mirrored.problem(wanted, final, message.mirrored, required=modern) or mirrored.stray(
-        wanted, message.arguments, message.mirrored
-    )
+    given, headers = message.arguments, message.mirrored
+    return mirrored.problem(wanted, given, headers, required=modern) or mirrored.stray(wanted, given, headers)
 
 
 def _prompt(message: GetPrompt, loaded: LoadedCatalog) -> CheckedCall | Refusal:
@@ -128,7 +131,7 @@ def _carried(
 ) -> CheckedCall | Refusal:
     canonical = canonical_json.encode(arguments)
     if len(canonical) > MAX_INPUT_BYTES:
-        return _invalid(_TOO_LARGE)
+        return Refusal(Reason.INVALID_PARAMS, _TOO_LARGE, _TOO_LARGE)
     return _made(message, name, arguments, canonical, touched, loaded)
 
 
@@ -154,7 +157,9 @@ def _retried(call: CheckedCall, retry: Retry, opened: Opened) -> CheckedCall | R
         return Refusal(Reason.FOREIGN_HANDLE, "a requestState that wasn't given to this caller for this call")
     more: dict[str, Json] = {"inputResponses": dict(retry.responses)} | ({"requestState": state} if state else {})
     if exceeds(more, MAX_INPUT_BYTES):
-        return _invalid(_TOO_LARGE)
+        # Only a tool's result can say what is wrong with its arguments (SEP-1303).
+        tool = call.method == "tools/call"
+        return _invalid(_TOO_LARGE) if tool else Refusal(Reason.INVALID_PARAMS, _TOO_LARGE, _TOO_LARGE)
     return replace(call, retry=more, digest=digest_of(call.canonical, more))
 
 
@@ -169,7 +174,7 @@ class _NotCarried(ValueError):
 def _canonical(tool: Tool, arguments: Mapping[str, Json]) -> tuple[dict[str, Json], bytes]:
     if exceeds(arguments, MAX_INPUT_BYTES):
         raise _NotCarried(_TOO_LARGE)
-    judged = filled_in(tool.input, dict(arguments)) if isinstance(tool.provider, Hosted) else dict(arguments)
+    judged = _filled(tool, arguments) if isinstance(tool.provider, Hosted) else dict(arguments)
     try:
         canonical = canonical_json.encode(judged)
         # Reading back makes 1.0 the integer 1, here as everywhere downstream.
@@ -179,6 +184,16 @@ def _canonical(tool: Tool, arguments: Mapping[str, Json]) -> tuple[dict[str, Jso
     if len(canonical) > MAX_INPUT_BYTES or not isinstance(final, dict):
         raise _NotCarried(_TOO_LARGE)
     return final, canonical
+
+
+def _filled(tool: Tool, arguments: Mapping[str, Json]) -> Json:
+    try:
+        filled = filled_in(tool.input, dict(arguments))
+    except TooMuch:
+        raise _NotCarried(_TOO_LARGE) from None
+    if filled != arguments and exceeds(filled, MAX_INPUT_BYTES):
+        raise _NotCarried(_TOO_LARGE)
+    return filled
 
 
 def _invalid(text: str) -> Refusal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from jsonschema_rs import Draft202012Validator, ReferencingError, RegexOptions, ValidationError
@@ -85,7 +86,7 @@ def _explain(error: ValidationError) -> str:
 
 def _unknown(names: Sequence[str]) -> str:
     """The caller's own keys, as far as they look like an argument's name; for the caller alone, never for the record."""
-    shown = [name for name in names if _STEP.fullmatch(name)][:3]
+    shown = [*islice(filter(_STEP.fullmatch, names), 3)]
     return f"unknown argument {', '.join(shown)}" if shown else "an unknown argument"
 
 

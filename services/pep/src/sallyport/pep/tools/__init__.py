@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from sallyport.contract import catalog
-from sallyport.pep.model import CheckedCall, Identity, Resolved, ToolOutput, Unresolved, digest_of
+from sallyport.pep.model import TIMEOUT, CheckedCall, Identity, Resolved, TookTooLong, ToolOutput, Unresolved, digest_of
 from sallyport.pep.tools.hosted import HostedCall, HostedTool, Registry, ToolFailure
 from sallyport.pep.tools.pool import PoolBusy
 from sallyport.runtime import canonical_json
@@ -100,9 +100,14 @@ class Tools:
             entry, hosted = self._bind(permit, call)
             async with hosted.pool.place():
                 hosted_call = HostedCall(call.arguments, permit.resolved, permit.identity, entry.limits)
-                async with asyncio.timeout(entry.limits.timeout_ms / 1000):
-                    permit.redeem(method=_METHOD, name=call.name, digest=call.digest)
-                    return await hosted.function(hosted_call)
+                try:
+                    async with asyncio.timeout(entry.limits.timeout_ms / 1000) as limit:
+                        permit.redeem(method=_METHOD, name=call.name, digest=call.digest)
+                        return await hosted.function(hosted_call)
+                except TimeoutError:
+                    if not limit.expired():
+                        raise
+                    raise TookTooLong.in_all(entry.limits.timeout_ms, TIMEOUT) from None
         finally:
             await release(permit.resolved)
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from sallyport.contract.surfaces import Upstream
 from sallyport.pep.egress import Egress, EgressRefused
@@ -16,6 +16,7 @@ from sallyport.pep.model import Emit, Failed, Identity, Json, Reply
 from sallyport.pep.upstream import credentials
 from sallyport.pep.upstream.assertion import OwnIdentity
 from sallyport.pep.upstream.channel import Channel
+from sallyport.pep.upstream.counted import Together
 from sallyport.pep.upstream.failures import UpstreamBroke, UpstreamUnavailable
 from sallyport.pep.upstream.files import Files, Held
 from sallyport.pep.upstream.forward import Forward
@@ -36,6 +37,19 @@ class UpstreamSettings:
     version: str  # of this program
     files: Files  # whoever makes them runs their `watch`
     passed: AbstractSet[str] = CAPABILITIES  # of the callers' capabilities
+
+
+class Doubts(Protocol):
+    """Who has to know that another server may stand where one stood."""
+
+    def lost(self, upstream: str) -> None:
+        """A connection ended that wasn't ended by us, or the last one did."""
+
+    def met(self, upstream: str) -> None:
+        """There is a new one."""
+
+    async def sure(self, upstream: str) -> None:
+        """Return, soon, when it was looked at since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +81,7 @@ class Upstreams:
         self._retiring: set[asyncio.Task[None]] = set()
         self._retired: set[Leg] = set()
         self._hearing: list[Hear] = []
+        self._doubts: list[Doubts] = []
 
     async def request(
         self, name: str, upstream: Upstream, forward: Forward, *, begun: Callable[[], None], emit: Emit
@@ -82,6 +97,9 @@ class Upstreams:
     async def ready(self, name: str, upstream: Upstream, identity: Identity) -> None:
         """What may take longer than a permit lives, before there is one. Raises UpstreamUnavailable."""
         leg = self._found(name, upstream) or await self._made(name, upstream)
+        leg.standing.circuit.check()  # nobody waits for who is away
+        for doubts in self._doubts:
+            await doubts.sure(name)
         await leg.ready(identity)
 
     async def listen(
@@ -107,6 +125,9 @@ class Upstreams:
     def on_list_changed(self, hear: Hear) -> None:
         """`hear` is told (upstream, "tools" | "prompts" | "resources") when it says so, and when it is back."""
         self._hearing.append(hear)
+
+    def on_doubt(self, doubts: Doubts) -> None:
+        self._doubts.append(doubts)
 
     async def close(self) -> None:
         """End what is under way, and every session."""
@@ -145,7 +166,8 @@ class Upstreams:
         tls = files.tls if upstream.url.startswith("https:") else None
         connector = self._egress.connector(upstream.url, tls=tls, limit=0)  # places bound it
         version, connect = self._settings.version, upstream.limits.connect_ms / 1000
-        channel = Channel(upstream.url, connector, agent=f"{NAME}/{version}", connect=connect)
+        together = Together(lambda: self._met(name), lambda: self._lost(name))
+        channel = Channel(upstream.url, connector, together, agent=f"{NAME}/{version}", connect=connect)
         source = credentials.of(upstream, files, self._own)
         leg = Leg(
             upstream,
@@ -165,6 +187,14 @@ class Upstreams:
     async def _end(self, leg: Leg) -> None:
         await leg.close(unused=True)
         self._retired.discard(leg)
+
+    def _met(self, name: str) -> None:
+        for doubts in self._doubts:
+            doubts.met(name)
+
+    def _lost(self, name: str) -> None:
+        for doubts in self._doubts:
+            doubts.lost(name)
 
     def _hear(self, name: str, kind: str) -> None:
         for hear in self._hearing:

@@ -21,6 +21,7 @@ from aiohttp.http import HttpProcessingError, RawResponseMessage
 from yarl import URL
 
 from sallyport.pep.egress import EgressRefused
+from sallyport.pep.upstream.counted import AllFraming, Counted, Together
 from sallyport.pep.upstream.deadline import Deadline
 from sallyport.pep.upstream.failures import Disconnected, UpstreamBroke, UpstreamUnavailable
 
@@ -44,6 +45,9 @@ class Dial:
 
     begun: Callable[[], None]
     out: bool = False
+    max_bytes: int | None = 0  # of the next answer; None: a stream without end
+    received: int = 0  # bytes, of all answers, with all that stood around them
+    connection: Counted | None = None
     transport: asyncio.Transport | None = None
     served: WeakSet[ResponseHandler] = field(default_factory=WeakSet)  # the channel's connections that answered before
 
@@ -52,8 +56,10 @@ class Dial:
         protocol, self.transport = connection.protocol, connection.transport
         if protocol in self.served and self.transport is not None and _is_readable(self.transport):
             raise _Stale
-        if protocol is not None:
+        if isinstance(protocol, Counted):
             self.served.add(protocol)
+            self.connection = protocol
+            protocol.begin(self.max_bytes)
         if not self.out:
             self.begun()
             self.out = True
@@ -63,6 +69,12 @@ class Dial:
         if isinstance(request, _Request):
             request.dial = self
         return await handler(request)
+
+    def count(self) -> None:
+        """An answer is over."""
+        if self.connection is not None:
+            self.received += self.connection.received
+            self.connection = None
 
     def abort(self) -> None:
         """At once: `close` would first wait for an upstream that doesn't read."""
@@ -149,6 +161,8 @@ class Exchange:
                 self._deadline.for_a_piece()
                 data = await content.readany()
                 self._deadline.for_all()
+        except AllFraming as error:
+            raise UpstreamBroke(TOO_LARGE, str(error)) from None
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamBroke(BROKE, f"{type(error).__name__} in its answer", fault=True) from None
         if self._left is None:
@@ -190,9 +204,13 @@ class Exchange:
 class Channel:
     """The connections to one upstream. How many there are is for others to bound."""
 
-    def __init__(self, url: str, connector: aiohttp.TCPConnector, *, agent: str, connect: float) -> None:
-        self._url = URL(url, encoded=True)
+    def __init__(
+        self, url: str, connector: aiohttp.TCPConnector, together: Together, *, agent: str, connect: float
+    ) -> None:
+        self._url, self._together = URL(url, encoded=True), together
         self._served: WeakSet[ResponseHandler] = WeakSet()
+        made = partial(Counted, asyncio.get_running_loop(), together)
+        connector._factory = made  # type: ignore[assignment]  # noqa: SLF001 — aiohttp has no better place
         self._session = aiohttp.ClientSession(
             connector=connector,
             headers={"User-Agent": agent, "Accept-Encoding": "identity"},
@@ -219,12 +237,14 @@ class Channel:
         """Raises UpstreamUnavailable before the first byte, UpstreamBroke after it; leaves no connection half used."""
         response: aiohttp.ClientResponse | None = None
         whole = False
+        dial.max_bytes = max_bytes
         try:
             response = await self._send(method, headers, body, dial)
             exchange = Exchange(response, deadline, max_bytes)
             yield exchange
             whole = exchange.handed_on
         finally:
+            dial.count()
             if not whole:
                 _let_go(response, dial)
 
@@ -241,7 +261,10 @@ class Channel:
             return await self._send(method, headers, body, dial)  # there are as many as there are connections
         except (EgressRefused, aiohttp.ClientError, OSError) as error:
             if not dial.out:
+                self._together.lost()
                 raise UpstreamUnavailable(UNREACHABLE, _told(error), fault=True) from None
+            if isinstance(error, AllFraming):
+                raise UpstreamBroke(TOO_LARGE, str(error)) from None
             if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
                 raise Disconnected(BROKE, _told(error), fault=True) from None
             raise UpstreamBroke(BROKE, _told(error), fault=True) from None

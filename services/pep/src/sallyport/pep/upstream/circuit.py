@@ -42,6 +42,14 @@ class Circuit:
         self._answered = self._clock()
         return was_open
 
+    def slow(self, trouble: str, since: float) -> bool:
+        """One begun at `since` wasn't answered in time, which alone opens nothing. Say whether to ask if anything answers."""
+        if self._answered > since:
+            return False
+        self._failures += 1
+        self.trouble = trouble
+        return self._failures >= FAILURES and not self.is_open
+
     def failed(self, trouble: str, since: float) -> None:
         """A request begun at `since` failed; where others were answered meanwhile, that one alone was too slow."""
         if self._answered > since:

@@ -26,6 +26,15 @@ class Deadline:
     ) -> None:
         await self._timeout.__aexit__(kind, error, trace)
 
+    @property
+    def silent(self) -> bool:
+        """It has ended, and before all the time was over."""
+        return self._timeout.expired() and self._timeout.when() != self._end
+
+    @property
+    def over(self) -> bool:
+        return self._timeout.expired()
+
     def for_a_piece(self) -> None:
         """The next piece of the answer is waited for."""
         if self._idle is not None:

@@ -1,12 +1,14 @@
 """Which approved definitions still hold: what isn't word for word what was approved is neither listed nor callable.
 
-Each upstream is asked every minute, when it says that its lists changed, and when it is back. What wasn't seen within
+Each upstream is asked every minute, when it says that its lists changed, when it is back, and when a connection to it is new
+after one was lost, for another server may stand there: the first call waits for that answer, shortly. What wasn't seen within
 `Pace.stale` is in quarantine, whatever the reason: an upstream that can't be asked may be saying anything (N21).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -43,6 +45,8 @@ class Pace:
     every: float = 60.0
     stale: float = 120.0  # what was seen longer ago counts as not seen
     again: float = 5.0  # after a fetch that failed
+    apart: float = 5.0  # between two that lost connections brought about
+    patience: float = 2.0  # of a call, for one of those
     least: float = 1.0  # between the beginnings of two fetches, however often an upstream says that it changed
 
 
@@ -65,8 +69,14 @@ class _Seen:
     at: float | None = None  # when that was asked for
     kinds: frozenset[Kind] = frozenset()
     trouble: str = "not asked yet"
+    refused: int = 0  # lists in a row that were none, or too much
     tried: asyncio.Event = field(default_factory=asyncio.Event)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    lost: int = 0  # connections
+    known: int = 0  # how many of those were lost before the last fetch
+    asking: int | None = None  # and before the one that is under way
+    begun: float = float("-inf")
+    ended: asyncio.Event = field(default_factory=asyncio.Event)  # the fetch that is under way, or the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +151,45 @@ class Definitions:
 
     def changed(self, upstream: str, _what: str = "") -> None:
         """An upstream says that a list of its own changed, or is back: ask it now. For `Upstreams.on_list_changed`."""
-        for place, seen in self._seen.items():
-            if place.name == upstream:
+        for seen in self._of(upstream):
+            seen.wake.set()
+
+    def lost(self, upstream: str) -> None:
+        """What is known of it may be another's than the next connection's. For `Upstreams.on_doubt`, as the next two."""
+        for seen in self._of(upstream):
+            seen.lost += 1
+
+    def met(self, upstream: str) -> None:
+        for seen in self._of(upstream):
+            if seen.known < seen.lost and seen.asking is None and self._is_due(seen):
                 seen.wake.set()
+
+    async def sure(self, upstream: str) -> None:
+        doubted = [seen for seen in self._of(upstream) if seen.known < seen.lost]
+        if not doubted:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._pace.patience):
+                for seen in doubted:
+                    await self._known(seen)
+
+    async def _known(self, seen: _Seen) -> None:
+        lost = seen.lost
+        while seen.known < lost and (seen.asking is not None or self._is_due(seen)):
+            if seen.asking is None or seen.asking < lost:
+                seen.wake.set()
+            await seen.ended.wait()
+
+    def _is_due(self, seen: _Seen) -> bool:
+        """Nothing of what was never seen is served; and where each answer ends its connection, not each is a doubt."""
+        if seen.at is None:
+            return False
+        if seen.trouble:
+            return self._least(seen) <= self._pace.patience
+        return self._clock() - seen.begun >= self._pace.apart
+
+    def _of(self, upstream: str) -> list[_Seen]:
+        return [seen for place, seen in self._seen.items() if place.name == upstream]
 
     def quarantined(self, loaded_catalog: Catalog) -> Mapping[str, str]:
         """Exposed name -> why; prompts under `prompt_key`. What is named here is neither listed nor callable."""
@@ -196,30 +242,41 @@ class Definitions:
             self._tell()
             await self._wait(seen.wake, self._pause(seen))
             if seen.wake.is_set():
-                await self._wait(asyncio.Event(), begun + self._pace.least - self._clock())
+                await self._wait(asyncio.Event(), begun + self._least(seen) - self._clock())
             self._tell()  # what was seen may be stale by now
 
     def _pause(self, seen: _Seen) -> float:
         """Until the next look, and no longer than until what was seen is stale: that must be told, too."""
-        pause = self._pace.again if seen.trouble else self._pace.every
+        pause = max(self._pace.again, self._least(seen)) if seen.trouble else self._pace.every
         left = self._pace.stale if seen.at is None else seen.at + self._pace.stale - self._clock()
         return min(pause, left) if left > 0 else pause
 
+    def _least(self, seen: _Seen) -> float:
+        """Longer after each list that was refused: megabytes were read for it, and its upstream may say that it changed."""
+        if not seen.refused:
+            return self._pace.least
+        return min(self._pace.again * 2.0 ** (seen.refused - 1), self._pace.every)
+
     async def _ask(self, place: _Place, seen: _Seen, begun: float) -> None:
         kinds = _kinds(self._catalog, place.name)
+        seen.begun, seen.asking = begun, (lost := seen.lost)
         try:
             listing = await self._fetch(place.name, self._upstreams[place], kinds)
             # Megabytes may have to be hashed, and calls go on meanwhile.
             pins = await asyncio.to_thread(_pins, {kind: listing.of(kind) for kind in kinds})
         except (ListingRefused, UpstreamUnavailable, UpstreamBroke) as error:
+            seen.refused += not isinstance(error, UpstreamUnavailable)
             seen.trouble = "".join(char if char.isprintable() else "?" for char in str(error)[:_MAX_TROUBLE])
         except Exception as error:  # noqa: BLE001 — whatever an upstream brings about, the next minute is another try
             seen.trouble = type(error).__name__
         else:
-            seen.pins, seen.kinds, seen.at, seen.trouble = pins, kinds, begun, ""
+            seen.pins, seen.kinds, seen.at, seen.trouble, seen.refused = pins, kinds, begun, "", 0
         finally:
             self._generation += 1
             seen.tried.set()
+            seen.known, seen.asking = lost, None
+            seen.ended.set()
+            seen.ended = asyncio.Event()
         if seen.trouble:
             _log.warning("an upstream's definitions can't be fetched", upstream=place.name, why=seen.trouble)
 

@@ -1,6 +1,6 @@
 """An upstream's own files, followed while we serve: DIR/NAME/{ca.crt, credential, tls.crt, tls.key}.
 
-What is new is used from the next connection or request on. What is broken or half written never gets there.
+What is new is used within two seconds, by the next connection or request. What is broken or half written never gets there.
 """
 
 from __future__ import annotations

@@ -19,6 +19,10 @@ class Flight(Generic[T]):
     async def join(self) -> T:
         return await asyncio.shield(self._task)
 
+    def left(self, over: Callable[[T | None], None]) -> None:
+        """Nobody joins any more: `over` is told what comes of it, None if nothing does."""
+        self._task.add_done_callback(lambda task: over(_outcome(task)))
+
     async def end(self) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
@@ -27,3 +31,7 @@ class Flight(Generic[T]):
 def _seen(task: asyncio.Task[Any]) -> None:
     if not task.cancelled():
         task.exception()  # those who wait have it; if nobody waits any more, nobody needs it
+
+
+def _outcome(task: asyncio.Task[T]) -> T | None:
+    return None if task.cancelled() or task.exception() is not None else task.result()

@@ -23,6 +23,7 @@ _METHOD: Final = "server/discover"
 _SECONDS: Final = 10.0
 _SMALL: Final = 256 << 10
 _CLIENT_ERRORS: Final = range(400, 500)
+_SERVER_ERRORS: Final = range(500, 600)
 _ABOUT_US: Final = frozenset({401, 403, 407, 408, 425, 429})  # says nothing of what the server speaks
 
 
@@ -51,7 +52,8 @@ async def _is_modern(line: Line, version: str) -> bool:
     except HttpRefused as refused:
         if refused.status in _CLIENT_ERRORS and refused.status not in _ABOUT_US:
             return False
-        raise UpstreamUnavailable(refused.public, f"asked what it speaks: {refused}", fault=refused.fault) from None
+        fault = refused.status in _SERVER_ERRORS  # no caller had a part in this question
+        raise UpstreamUnavailable(refused.public, f"asked what it speaks: {refused}", fault=fault) from None
     except Unbelievable:
         return False  # an outage says nothing, but an answer that isn't one is no modern server's
     except UpstreamBroke as broke:

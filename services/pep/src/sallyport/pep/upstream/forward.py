@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from sallyport.pep.model import Envelope, Identity
 
@@ -18,6 +19,8 @@ class Forward:
     identity: Identity | None
     digest: str  # of what was judged, for the assertion
     timeout_ms: int
+    timeout_by: str = field(default="", kw_only=True)  # the setting that it is by, for the record
     result_bytes: int  # cap of the whole answer
     definitions: bool = False  # the gate's own question for what an approval holds on to: see `incoming.listed`
+    received: Callable[[int], None] | None = None  # is told how many bytes came for it, whatever they were
     param_headers: tuple[tuple[str, str], ...] = ()  # Mcp-Param-* of the tool's x-mcp-header, already encoded

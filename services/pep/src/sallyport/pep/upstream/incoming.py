@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeGuard
 
 from sallyport.pep.model import Failed, Json, Reply
 from sallyport.pep.upstream.failures import UpstreamBroke
@@ -49,7 +49,7 @@ class Unbelievable(UpstreamBroke):
 
 def read(data: bytes, request_id: int) -> Heard:
     """Raises Unbelievable: malformed, or an answer to something else."""
-    message = _message(data, strict_json.parse)
+    message = _message(data, exact_json.whole)
     method = message.get("method")
     if method is None:
         return _answer(message, request_id)
@@ -59,8 +59,7 @@ def read(data: bytes, request_id: int) -> Heard:
     if "id" not in message:
         return Notice(method, params)
     asked = message["id"]
-    known = isinstance(asked, str | int) and not isinstance(asked, bool) and len(str(asked)) <= _MAX_ID
-    return Question(asked, method) if known else Noise()  # type: ignore[arg-type]  # `known` says so
+    return Question(asked, method) if _is_id(asked) else Noise()
 
 
 def listed(data: bytes, request_id: int) -> Heard:
@@ -86,6 +85,13 @@ def _message(data: bytes, parse: Callable[[bytes], Json]) -> dict[str, Json]:
 def is_for(message: Json, request_id: int) -> bool:
     """Whether it names this very request: 1 is neither "1" nor 1.0 nor true."""
     return isinstance(message, dict) and type(message.get("id")) is int and message["id"] == request_id
+
+
+def _is_id(asked: Json) -> TypeGuard[str | int]:
+    """One that our own answer can name."""
+    if isinstance(asked, str):
+        return len(asked) <= _MAX_ID
+    return type(asked) is int and abs(asked) <= strict_json.MAX_INTEGER
 
 
 def _answer(message: dict[str, Json], request_id: int) -> Reply | Failed:

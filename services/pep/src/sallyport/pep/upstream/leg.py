@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sallyport.contract.surfaces import Upstream
-from sallyport.pep.model import Emit, Era, Failed, Identity, Json, Reply
+from sallyport.pep.model import Emit, Era, Failed, Identity, Json, Reply, TookTooLong
 from sallyport.pep.upstream import incoming, listening, outgoing
 from sallyport.pep.upstream.background import Background
 from sallyport.pep.upstream.channel import UNREACHABLE, Channel, Dial
@@ -31,6 +31,7 @@ _UNAUTHORIZED: Final = frozenset({401, 403})
 _NOT_THERE: Final = frozenset({404, 405})
 _NOT_FOUND, _BAD_REQUEST = 404, 400
 _INTERNAL: Final = -32603
+_MOST_BRACKETS: Final = 100_000  # of a page of definitions: empty ones are read in one go, and nothing else goes on
 _LAST_WORDS: Final = 1.0  # seconds, at the end
 _WITHOUT_EFFECT: Final = frozenset(
     {
@@ -87,18 +88,22 @@ class Leg:
         dial, deadline = Dial(begun), Deadline(forward.timeout_ms / 1000, self._idle)
         self._busy += 1
         try:
-            async with deadline, self._places.one():
+            async with deadline, self._places.one(forward.identity):
                 return await self._ask(forward, dial, deadline, emit)
         except TimeoutError:
             if not dial.out:
                 raise UpstreamUnavailable(UNREACHABLE, "no place, connection or session in time") from None
-            self.standing.circuit.failed("no answer in time", deadline.began)
-            raise
+            self.standing.slow(deadline.began)
+            if not deadline.over:
+                raise
+            raise self._too_long(forward, deadline) from None
         except UpstreamUnavailable as unavailable:
             if dial.out:  # of a second try: what the first one did isn't known
                 raise UpstreamBroke(unavailable.public, str(unavailable)) from None
             raise
         finally:
+            if forward.received is not None:
+                forward.received(dial.received)
             self._leave()
 
     async def ready(self, identity: Identity) -> None:
@@ -138,6 +143,13 @@ class Leg:
         await self._legacy.end_all(await self._sessions.close())
         await self._background.close(_LAST_WORDS)
         await self._channel.close()
+
+    def _too_long(self, forward: Forward, deadline: Deadline) -> TookTooLong:
+        if not deadline.silent:
+            return TookTooLong.in_all(forward.timeout_ms, forward.timeout_by)
+        limit = self.upstream.limits.idle_ms
+        silence = f"was silent for longer than its server's limit of {limit} ms"
+        return TookTooLong(silence, "the upstream's limits.idle_ms")
 
     def _leave(self) -> None:
         self._busy -= 1
@@ -200,7 +212,7 @@ class Leg:
         except Unfinished as unfinished:
             if session is None or not session.id:
                 raise
-            return await self._line.resume(sent, unfinished, deadline, hearing)
+            return await self._line.resume(sent, unfinished, dial, deadline, hearing)
 
     def _outgoing(self, forward: Forward, session: Session | None, request_id: int) -> Outgoing:
         try:
@@ -212,7 +224,7 @@ class Leg:
             wire = outgoing.body(request_id, forward.method, forward.params, meta)
         except ValueError as error:
             raise UpstreamUnavailable("the request can't be said to its server", str(error)) from None
-        read = incoming.listed if forward.definitions else incoming.read
+        read = _listed if forward.definitions else incoming.read
         return Outgoing(request_id, wire, sent, forward.identity, forward.digest, forward.result_bytes, read)
 
     def _believed(self, answer: Reply | Failed, session: Session | None) -> Reply | Failed:
@@ -224,7 +236,10 @@ class Leg:
         return answer if session is None else Reply(answer.result)  # the legacy era has no result types
 
     def _refused(self, refused: HttpRefused, session: Session | None, began: float) -> Failed:
-        self.standing.failed(refused, began)
+        if refused.fault:
+            self.standing.failed(refused, began)
+        else:
+            self.standing.answered()
         if session is not None and session.id and refused.status in {_NOT_FOUND, _BAD_REQUEST}:
             self._sessions.forget(session)
             if refused.status == _NOT_FOUND:
@@ -266,3 +281,10 @@ class Leg:
         except (UpstreamBroke, UpstreamUnavailable) as error:
             self.standing.failed(error, deadline.began)
             raise
+
+
+def _listed(data: bytes, request_id: int) -> incoming.Heard:
+    """Raises Unbelievable."""
+    if data.count(b"[") + data.count(b"{") > _MOST_BRACKETS:
+        raise incoming.Unbelievable(f"a page of over {_MOST_BRACKETS} brackets")
+    return incoming.listed(data, request_id)

@@ -51,14 +51,23 @@ class Legacy:
         try:
             async with Deadline(_SECONDS, None) as deadline:
                 session = await self._initialize(identity, deadline)
-                told = self._sent(session, notification("notifications/initialized", {}))
-                if await self._line.tell(told, deadline) not in _ACCEPTED:
-                    raise UpstreamUnavailable(UNUSABLE, "it refuses notifications/initialized")
+                await self._initialized(session, deadline)
                 return session
         except UpstreamBroke as broke:
             raise UpstreamUnavailable(broke.public, f"in the handshake: {broke}", fault=broke.fault) from None
         except TimeoutError:
             raise UpstreamUnavailable(UNUSABLE, "no handshake in time", fault=True) from None
+
+    async def _initialized(self, session: Session, deadline: Deadline) -> None:
+        told = self._sent(session, notification("notifications/initialized", {}))
+        whole = False
+        try:
+            if await self._line.tell(told, deadline) not in _ACCEPTED:
+                raise UpstreamUnavailable(UNUSABLE, "it refuses notifications/initialized")
+            whole = True
+        finally:
+            if not whole and session.id:  # nobody else will know of it
+                self._line.aside(self.end(session))
 
     async def _initialize(self, identity: Identity | None, deadline: Deadline) -> Session:
         params: dict[str, Json] = {

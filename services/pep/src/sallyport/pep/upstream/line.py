@@ -6,10 +6,10 @@ import asyncio
 import itertools
 import re
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sallyport.pep.model import Failed, Identity, Reply
 from sallyport.pep.upstream.background import Background
@@ -19,27 +19,28 @@ from sallyport.pep.upstream.deadline import Deadline
 from sallyport.pep.upstream.failures import UpstreamBroke, UpstreamUnavailable
 from sallyport.pep.upstream.incoming import Heard, Noise, Unbelievable, is_for, read
 from sallyport.pep.upstream.sse import Events, TooLarge
-from sallyport.runtime import strict_json
+from sallyport.runtime import exact_json, strict_json
 
 SESSION: Final = "Mcp-Session-Id"
 Hear: TypeAlias = Callable[[Heard], Awaitable[None]]
 Read: TypeAlias = Callable[[bytes, int], Heard]
 
 _SENDS: Final = {"Content-Type": JSON, "Accept": f"{JSON}, {STREAM}"}
+_BIG: Final = 64 << 10  # bytes; what is less takes a few milliseconds
 _DRAIN: Final = 1.0  # seconds that a stream may take to end after its answer
 _OK: Final = 200
 _RESUMPTIONS: Final = 8
 _SHORTEST, _LONGEST = 0.1, 2.0  # seconds before each
 _EVENT_ID: Final = re.compile(r"[!-~]{1,1024}")
 _REDIRECTS: Final = range(300, 400)
-_SERVER_ERRORS: Final = range(500, 600)
+_AWAY: Final = frozenset({502, 503, 504})  # any other status is a server's own word, on what a caller sent
 
 
 class HttpRefused(UpstreamBroke):
     """An HTTP status instead of an answer."""
 
     def __init__(self, status: int) -> None:
-        super().__init__(f"its server answered HTTP {status}", f"HTTP {status}", fault=status in _SERVER_ERRORS)
+        super().__init__(f"its server answered HTTP {status}", f"HTTP {status}", fault=status in _AWAY)
         self.status = status
 
 
@@ -75,6 +76,10 @@ class Line:
     def next_id(self) -> int:
         return next(self._ids)
 
+    def aside(self, work: Coroutine[Any, Any, None]) -> None:
+        """What nobody waits for."""
+        self._background.spawn(work)
+
     async def ask(self, sent: Outgoing, dial: Dial, deadline: Deadline, hear: Hear) -> tuple[Reply | Failed, str]:
         """The answer, and the session that its head names. What else the stream carries is for `hear`, in order."""
         headers = {**self._credential(sent), **_SENDS, **sent.headers}
@@ -84,19 +89,23 @@ class Line:
                 exchange.handed_on = True
             return answer, exchange.header(SESSION)
 
-    async def resume(self, sent: Outgoing, unfinished: Unfinished, deadline: Deadline, hear: Hear) -> Reply | Failed:
+    async def resume(
+        self, sent: Outgoing, unfinished: Unfinished, dial: Dial, deadline: Deadline, hear: Hear
+    ) -> Reply | Failed:
         """The rest of an answer: a legacy server may have its clients poll. Raises UpstreamBroke."""
         for _ in range(_RESUMPTIONS):
             await asyncio.sleep(unfinished.pause)
             given = {"Accept": STREAM, **sent.headers, "Last-Event-ID": unfinished.last_id}
-            headers = {**self._credential(sent), **given}
+            headers, rest = {**self._credential(sent), **given}, own()
             try:
-                async with self._channel.exchange("GET", headers, None, own(), deadline, sent.max_bytes) as exchange:
+                async with self._channel.exchange("GET", headers, None, rest, deadline, sent.max_bytes) as exchange:
                     return await _answer(exchange, sent, hear)
             except Unfinished as again:
                 unfinished = again
             except HttpRefused as refused:  # of the rest: the request itself was taken
                 raise UpstreamBroke(BROKE, f"HTTP {refused.status} to the rest of its answer") from None
+            finally:
+                dial.received += rest.received
         raise unfinished
 
     async def tell(self, sent: Outgoing, deadline: Deadline) -> int:
@@ -136,11 +145,18 @@ class Line:
             raise UpstreamUnavailable("the gate has no credential for its server", str(missing)) from None
 
 
+async def _read(sent: Outgoing, data: bytes) -> Heard:
+    """What is big is read beside the loop: nobody waits for another's megabytes."""
+    if len(data) <= _BIG:
+        return sent.read(data, sent.id or 0)
+    return await asyncio.to_thread(sent.read, data, sent.id or 0)
+
+
 async def _answer(exchange: Exchange, sent: Outgoing, hear: Hear) -> Reply | Failed:
     if exchange.status != _OK:
         return await _refused(exchange, sent.id or 0)
     if exchange.kind == JSON:
-        heard = sent.read(await exchange.whole(), sent.id or 0)
+        heard = await _read(sent, await exchange.whole())
         if not isinstance(heard, Reply | Failed):
             raise Unbelievable("no answer in place of one")
         return heard
@@ -166,7 +182,7 @@ async def _heard(exchange: Exchange, sent: Outgoing, events: Events) -> AsyncGen
         except TooLarge:
             raise UpstreamBroke(TOO_LARGE, "an event over its cap") from None
         for data in found:
-            heard = sent.read(data, sent.id or 0)
+            heard = await _read(sent, data)
             yield heard
             if isinstance(heard, Reply | Failed):
                 return
@@ -177,7 +193,7 @@ async def _refused(exchange: Exchange, request_id: int) -> Failed:
     if exchange.status not in _REDIRECTS and exchange.kind == JSON:
         data = await exchange.whole()
         try:
-            ours = is_for(strict_json.parse(data), request_id)
+            ours = is_for(exact_json.whole(data), request_id)
         except strict_json.JsonRefused:
             ours = False
         heard = read(data, request_id) if ours else None

@@ -7,7 +7,6 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from json import JSONEncoder
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from sallyport.contract.surfaces import Upstream
@@ -31,13 +30,13 @@ KINDS: Final[Mapping[Kind, tuple[str, str]]] = {  # the method, and the member o
 }
 MAX_ITEMS: Final = 2000  # of a kind; a catalog holds 1000
 MAX_PAGES: Final = 100
-MAX_BYTES: Final = 4 << 20  # of a kind, all pages
+MAX_BYTES: Final = 4 << 20  # of all kinds and pages, with all that came around them
+MAX_PAGE: Final = 1 << 20
 MAX_CURSOR: Final = 4096
 TIMEOUT: Final = 20.0  # seconds, for all kinds
 _METHOD_NOT_FOUND: Final = -32601
 _INTERNAL: Final = -32603
 _HTTP: Final = re.compile(r"\bthe upstream refused the request \(HTTP ([1-5][0-9]{2})\)")
-_MEASURE: Final = JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
 
 
 class ListingRefused(Exception):
@@ -72,8 +71,13 @@ def fetcher(upstreams: Upstreams) -> Fetch:
     """The real one, over the gate's own leg."""
 
     async def fetch(name: str, upstream: Upstream, kinds: frozenset[Kind]) -> Listing:
+        received: list[int] = []
+
         async def ask(method: str, params: Mapping[str, Json]) -> Reply | Failed:
-            return await upstreams.request(name, upstream, _forward(method, params), begun=_begun, emit=_dropped)
+            if sum(received) > MAX_BYTES:
+                raise ListingRefused(f"its lists have more than {MAX_BYTES} bytes")
+            asked = _forward(method, params, received.append)
+            return await upstreams.request(name, upstream, asked, begun=_begun, emit=_dropped)
 
         return await list_all(ask, kinds)
 
@@ -82,18 +86,16 @@ def fetcher(upstreams: Upstreams) -> Fetch:
 
 async def _pages(ask: Ask, method: str, member: str) -> tuple[Json, ...]:
     found: list[Json] = []
-    size, cursors, cursor = 0, set[str](), ""
+    cursors, cursor = set[str](), ""
     for _ in range(MAX_PAGES):
         reply = await ask(method, {"cursor": cursor} if cursor else {})
         if isinstance(reply, Failed):
             if reply.code == _METHOD_NOT_FOUND and not cursor:
                 return ()  # it has none of that kind
             raise ListingRefused(_refusal(method, reply))
-        page = _page(reply, method, member)
-        found += page
-        size += await asyncio.to_thread(_size, page)  # megabytes, and calls go on meanwhile
-        if len(found) > MAX_ITEMS or size > MAX_BYTES:
-            raise ListingRefused(f"{method} has more than {MAX_ITEMS} entries or {MAX_BYTES} bytes")
+        found += _page(reply, method, member)
+        if len(found) > MAX_ITEMS:
+            raise ListingRefused(f"{method} has more than {MAX_ITEMS} entries")
         cursor = _next_cursor(reply, method)
         if not cursor:
             return tuple(found)
@@ -118,11 +120,6 @@ def _page(reply: Reply, method: str, member: str) -> list[Json]:
     return page
 
 
-def _size(page: list[Json]) -> int:
-    """As JSON; what can't be carried has a length, too."""
-    return len(_MEASURE.encode(page).encode("utf-8", "surrogatepass"))
-
-
 def _next_cursor(reply: Reply, method: str) -> str:
     cursor = reply.result.get("nextCursor")
     if cursor is None:
@@ -139,7 +136,7 @@ def _is_text(cursor: str) -> bool:
         return False
 
 
-def _forward(method: str, params: Mapping[str, Json]) -> Forward:
+def _forward(method: str, params: Mapping[str, Json], received: Callable[[int], None]) -> Forward:
     body = canonical_json.encode(dict(params))
     return Forward(
         method=method,
@@ -149,8 +146,9 @@ def _forward(method: str, params: Mapping[str, Json]) -> Forward:
         identity=None,
         digest=hashlib.sha256(body).hexdigest(),
         timeout_ms=int(TIMEOUT * 1000),
-        result_bytes=MAX_BYTES,
+        result_bytes=MAX_PAGE,
         definitions=True,
+        received=received,
     )
 
 

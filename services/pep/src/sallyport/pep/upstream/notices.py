@@ -8,7 +8,7 @@ from typing import Final, TypeGuard
 
 from sallyport.pep.model import Envelope, Json
 from sallyport.pep.upstream.incoming import Notice
-from sallyport.runtime import canonical_json
+from sallyport.runtime import exact_json
 
 LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 LIST_CHANGED: Final[Mapping[str, str]] = {
@@ -53,7 +53,7 @@ class Notices:
         level, logger, data = params.get("level"), params.get("logger"), params.get("data")
         if not isinstance(level, str) or level not in LEVELS or LEVELS.index(level) < self._level:
             return None
-        if "data" not in params or len(canonical_json.encode(data)) > _MAX_DATA:
+        if "data" not in params or len(exact_json.encode(data)) > _MAX_DATA:
             return None
         found: dict[str, Json] = {"level": level, "data": data}
         if isinstance(logger, str) and len(logger) <= _MAX_LOGGER:

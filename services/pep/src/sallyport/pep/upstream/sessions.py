@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +15,9 @@ from sallyport.pep.upstream.failures import UpstreamUnavailable
 from sallyport.pep.upstream.flight import Flight
 from sallyport.pep.upstream.notices import LEVELS
 
+_SHARE: Final = 4  # one caller's streams: a quarter of the sessions at most
 _SWEEP: Final = 0.5  # seconds at least between two looks
+_BUSY: Final = "its server is busy"
 Key: TypeAlias = tuple[str, str, str, str] | None  # None: the gate itself
 
 
@@ -43,7 +45,8 @@ class Sessions:
         self._begin, self._end = begin, end
         self._open: OrderedDict[Key, Session] = OrderedDict()
         self._beginning: dict[Key, Flight[Session]] = {}
-        self._apart = 0  # streams, each with its own
+        self._apart: Counter[Key] = Counter()  # streams, each with its own
+        self._left: set[Flight[Session]] = set()  # those whose listener went before they had begun
         self._sweep: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
@@ -61,16 +64,32 @@ class Sessions:
     @asynccontextmanager
     async def apart(self, identity: Identity | None) -> AsyncIterator[Session]:
         """One for a long stream, which nothing else uses; it ends with it."""
+        whose, each = owner(identity), max(1, self._most // _SHARE)
+        if whose is not None and self._apart[whose] >= each:
+            raise UpstreamUnavailable(_BUSY, f"{each} sessions of streams are begun, as many as a caller may have")
         self._make_room()
-        self._apart += 1
+        self._apart[whose] += 1
+        flight = Flight(lambda: self._begin(identity))
         try:
-            session = await Flight(lambda: self._begin(identity)).join()
-            try:
-                yield session
-            finally:
-                self._end(session)
+            session = await flight.join()
+        except BaseException:
+            self._left.add(flight)
+            flight.left(lambda late: self._over(whose, late, flight))
+            raise
+        try:
+            yield session
         finally:
-            self._apart -= 1
+            self._over(whose, session)
+
+    def _over(self, whose: Key, session: Session | None, flight: Flight[Session] | None = None) -> None:
+        """A stream's session has ended, or has begun too late for its listener, or never did."""
+        self._apart[whose] -= 1
+        if not self._apart[whose]:
+            del self._apart[whose]
+        if flight is not None:
+            self._left.discard(flight)
+        if session is not None:
+            self._end(session)
 
     def adopt(self, session: Session) -> None:
         """Take one in that was begun elsewhere, if there is room."""
@@ -95,14 +114,14 @@ class Sessions:
         """Begin no more, and hand over those that are open."""
         if self._sweep is not None:
             self._sweep.cancel()
-        for flight in [*self._beginning.values()]:
+        for flight in [*self._beginning.values(), *self._left]:
             await flight.end()
         sessions = [*self._open.values()]
         self._open.clear()
         return sessions
 
     def __len__(self) -> int:
-        return len(self._open) + len(self._beginning) + self._apart
+        return len(self._open) + len(self._beginning) + self._apart.total()
 
     async def _begun(self, key: Key, identity: Identity | None) -> Session:
         flight = self._beginning.get(key)
@@ -125,7 +144,7 @@ class Sessions:
             return
         oldest = next((one for one in self._open.values() if not one.users), None)
         if oldest is None:
-            raise UpstreamUnavailable("its server is busy", f"all {self._most} sessions are in use")
+            raise UpstreamUnavailable(_BUSY, f"all {self._most} sessions are in use")
         self.forget(oldest)
         self._end(oldest)
 

@@ -50,6 +50,11 @@ class Standing:
             self.circuit.failed(str(error), began)
             self._footing = None
 
+    def slow(self, began: float) -> None:
+        """A caller may choose what takes long, so the gate asks for itself whether there is anybody."""
+        if self.circuit.slow("no answer in time", began) and self._settling is None:
+            self._settling = Flight(self._settle)
+
     def answered(self) -> None:
         if self.circuit.answered():
             self._changed("tools")  # whatever it was, it may be another now
