@@ -24,11 +24,12 @@ from sallyport.pep.upstream.definitions import (
     UNPINNABLE,
     Definitions,
     Pace,
-    prompt_key,
+    Touched,
 )
 from sallyport.pep.upstream.failures import UpstreamBroke, UpstreamUnavailable
 from sallyport.pep.upstream.listing import Kind, Listing, ListingRefused, fetcher
 from sallyport.pep.upstream.pin import pin
+from sallyport.pep.upstream.pinned import prompt_key
 from sallyport.runtime import exact_json
 from tests.support.changing_server import Changing, changing, tool
 from tests.support.fake_server import fake_server
@@ -228,14 +229,14 @@ async def test_it_asks_every_minute_sooner_after_trouble_and_at_once_when_told()
 
 
 async def test_changes_of_quarantine_are_told_once_each_and_a_deaf_listener_stops_nothing() -> None:
-    said, held, told = Said(SEARCH), catalog(SEARCH), list[Mapping[str, str]]()
+    said, held, told = Said(SEARCH), catalog(SEARCH), list[tuple[Mapping[str, str], Touched]]()
     definitions = Definitions(said, held, pace=QUICK)
 
-    def deaf(_quarantined: Mapping[str, str]) -> None:
+    def deaf(_quarantined: Mapping[str, str], _touched: Touched) -> None:
         raise OSError("disk full")
 
     definitions.on_change(deaf)
-    definitions.on_change(told.append)
+    definitions.on_change(lambda *what: told.append(what))
     async with watching(definitions):
         assert told == []  # a start is no alarm
         for tools in ((), (), (SEARCH,)):
@@ -244,7 +245,24 @@ async def test_changes_of_quarantine_are_told_once_each_and_a_deaf_listener_stop
             definitions.changed("crm")
             await until(lambda seen=seen: len(said.fetched) > seen)  # type: ignore[misc]
         await until(lambda: len(told) == 2)
-    assert told == [{"search": GONE}, {}]
+    lists = frozenset({("crm", "tools")})
+    assert told == [({"search": GONE}, lists), ({}, lists)]
+
+
+async def test_an_upstream_that_is_away_is_told_of_once_whatever_it_dies_of() -> None:
+    said, told = Said(SEARCH), list[Mapping[str, str]]()
+    said.trouble = OSError("refused")
+    definitions = Definitions(said, catalog(SEARCH), pace=QUICK)
+    definitions.on_change(lambda quarantined, _: told.append(quarantined))
+    async with watching(definitions):
+        for trouble in (ValueError("not tried"), OSError("refused"), ValueError("not tried")):
+            said.trouble, seen = trouble, len(said.fetched)
+            definitions.changed("crm")
+            await until(lambda seen=seen: len(said.fetched) > seen)  # type: ignore[misc]
+        said.trouble = None
+        definitions.changed("crm")
+        await until(lambda: told[-1:] == [{}])
+    assert [sorted(quarantined) for quarantined in told] == [["search"], []]
 
 
 async def test_prompts_are_pinned_too_and_asked_for_only_where_the_catalog_has_some() -> None:

@@ -19,7 +19,7 @@ from sallyport.pep.settings import PepSettings
 from sallyport.pep.telemetry import Metrics
 from sallyport.pep.upstream import Upstreams, UpstreamSettings
 from sallyport.pep.upstream.assertion import OwnIdentity
-from sallyport.pep.upstream.definitions import Definitions
+from sallyport.pep.upstream.definitions import Definitions, Touched
 from sallyport.pep.upstream.files import Files
 from sallyport.pep.upstream.listing import fetcher
 
@@ -85,9 +85,10 @@ class Behind:
         self.definitions.changed(upstream, kind)
         self.changes.tell(kind, upstream=upstream)
 
-    def _quarantine(self, quarantined: Mapping[str, str]) -> None:
+    def _quarantine(self, quarantined: Mapping[str, str], touched: Touched) -> None:
         self._metrics.quarantined(len(quarantined))
         self._recorder.quarantined(quarantined)
-        self.changes.tell("tools", "prompts")
+        for upstream, kind in touched:
+            self.changes.tell(kind, upstream=upstream)
         for name, why in quarantined.items():
             _log.warning("in quarantine", name=name, why=why)

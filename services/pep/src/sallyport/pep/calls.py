@@ -38,7 +38,7 @@ from sallyport.pep.schema import Judged, check
 from sallyport.pep.standing import Believed, No, Standing
 from sallyport.pep.telemetry import Metrics
 from sallyport.pep.tools import Tools
-from sallyport.pep.upstream.definitions import prompt_key
+from sallyport.pep.upstream.pinned import prompt_key
 from sallyport.runtime import canonical_json
 from sallyport.runtime.telemetry import Tracing
 

@@ -18,7 +18,7 @@ from sallyport.pep.model import Answer, Json, Listen, ListPrompts, ListResources
 from sallyport.pep.pages import Pages
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.rpc import results
-from sallyport.pep.upstream.definitions import prompt_key
+from sallyport.pep.upstream.pinned import prompt_key
 from sallyport.pep.walk import Judge, Walk
 from sallyport.runtime.telemetry import Tracing
 

@@ -10,19 +10,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import structlog
 
-from sallyport.contract.catalog import Catalog, UpstreamRef
+from sallyport.contract.catalog import Catalog
 from sallyport.contract.surfaces import Upstream
 from sallyport.pep.upstream.failures import UpstreamBroke, UpstreamUnavailable
-from sallyport.pep.upstream.listing import Definition, Fetch, Kind, ListingRefused
-from sallyport.pep.upstream.pin import pin
+from sallyport.pep.upstream.listing import Fetch, Kind, ListingRefused
+from sallyport.pep.upstream.pin import AMBIGUOUS_PIN, NO_PIN, pins_of
+from sallyport.pep.upstream.pinned import Entry, Place, entries, kinds_of, places
 
-Hear: TypeAlias = Callable[[Mapping[str, str]], None]
+Touched: TypeAlias = frozenset[tuple[str, Kind]]  # upstreams, and kinds of their lists
+Hear: TypeAlias = Callable[[Mapping[str, str], Touched], None]
 Wait: TypeAlias = Callable[[asyncio.Event, float], Awaitable[None]]
 
 NEVER_APPROVED: Final = "never approved: it has no pin; run sallyport catalog pull and approve"
@@ -30,9 +32,6 @@ CHANGED: Final = "its definition isn't the approved one; run sallyport catalog d
 GONE: Final = "its upstream no longer lists it"
 AMBIGUOUS: Final = "its upstream lists it more than once, in different words"
 UNPINNABLE: Final = "its definition holds what can't be pinned"
-_PROMPT: Final = "prompt:"  # outside the alphabet of names: a prompt never stands for a tool
-_AMBIGUOUS_PIN: Final = ""
-_NO_PIN: Final = "!"  # and why; like the one above it is nobody's
 _MAX_TROUBLE: Final = 200  # characters
 _HELD_ANSWERS: Final = 4  # catalogs: the one in force, and its neighbour while they are swapped
 _log: Final = structlog.get_logger()
@@ -48,17 +47,6 @@ class Pace:
     apart: float = 5.0  # between two that lost connections brought about
     patience: float = 2.0  # of a call, for one of those
     least: float = 1.0  # between the beginnings of two fetches, however often an upstream says that it changed
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """What makes two entries of `upstreams` the same server, asked in the same way: a new limit changes no tool."""
-
-    name: str
-    url: str
-    era: str
-    credential: str | None
-    client_certificate: bool
 
 
 @dataclass(slots=True)
@@ -87,20 +75,6 @@ class _Answer:
     quarantined: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    key: str
-    kind: Kind
-    there: str
-    upstream: str
-    pin: str | None
-
-
-def prompt_key(name: str) -> str:
-    """Under what `quarantined` names a prompt; a tool stands under its own name."""
-    return _PROMPT + name
-
-
 async def _wait(event: asyncio.Event, seconds: float) -> None:
     try:
         await asyncio.wait_for(event.wait(), seconds)
@@ -121,8 +95,8 @@ class Definitions:
         wait: Wait = _wait,
     ) -> None:
         self._fetch, self._pace, self._clock, self._wait = fetch, pace, clock, wait
-        self._seen: dict[_Place, _Seen] = {}
-        self._upstreams: dict[_Place, Upstream] = {}
+        self._seen: dict[Place, _Seen] = {}
+        self._upstreams: dict[Place, Upstream] = {}
         self._hearing: list[Hear] = []
         self._told: Mapping[str, str] = {}
         self._answers: dict[int, _Answer] = {}
@@ -134,19 +108,19 @@ class Definitions:
     def follow(self, catalog: Catalog) -> None:
         """Another catalog is in force; what is known of the one before serves the calls that still name it."""
         self._before, self._catalog = self._catalog, catalog
-        self._upstreams = {**_places(self._before), **_places(catalog)}
+        self._upstreams = {**places(self._before), **places(catalog)}
         dropped = [seen for place, seen in self._seen.items() if place not in self._upstreams]
         self._seen = {place: self._seen.get(place) or _Seen() for place in self._upstreams}
         for seen in dropped:
             seen.wake.set()  # whoever asks for it must learn that nobody wants it
-        for place in _places(catalog):
-            if _kinds(catalog, place.name) - self._seen[place].kinds:
+        for place in places(catalog):
+            if kinds_of(catalog, place.name) - self._seen[place].kinds:
                 self._seen[place].wake.set()
         self._generation += 1
         self._moved.set()
 
     def on_change(self, hear: Hear) -> None:
-        """`hear` is told all that is in quarantine whenever that changes."""
+        """`hear` is told all that is in quarantine whenever that changes, and which lists that concerns."""
         self._hearing.append(hear)
 
     def changed(self, upstream: str, _what: str = "") -> None:
@@ -197,11 +171,11 @@ class Definitions:
         held = self._answers.get(id(loaded_catalog))
         if held is not None and held.generation == self._generation and now < held.until:
             return held.quarantined
-        places = {place.name: place for place in _places(loaded_catalog)}
+        there = {place.name: place for place in places(loaded_catalog)}
         found = {
             entry.key: why
-            for entry in _entries(loaded_catalog)
-            if (why := self._why(entry, self._seen.get(places[entry.upstream]), now))
+            for entry in entries(loaded_catalog)
+            if (why := self._why(entry, self._seen.get(there[entry.upstream]), now))
         }
         if len(self._answers) >= _HELD_ANSWERS:
             self._answers.clear()
@@ -217,16 +191,16 @@ class Definitions:
 
     async def settled(self) -> None:
         """Return once every upstream of the catalog in force was asked, with whatever success. `watch` must run."""
-        await asyncio.gather(*(self._seen[place].tried.wait() for place in _places(self._catalog)))
+        await asyncio.gather(*(self._seen[place].tried.wait() for place in places(self._catalog)))
 
     async def watch(self) -> None:
         """Ask until cancelled; one upstream that hangs or lies keeps no other from being asked."""
-        running: dict[_Place, asyncio.Task[None]] = {}
+        running: dict[Place, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as together:
             while True:
                 self._moved.clear()
                 running = {place: task for place, task in running.items() if not task.done()}
-                wanted = _places(self._catalog)
+                wanted = places(self._catalog)
                 for place in running.keys() - wanted.keys():
                     running.pop(place).cancel()
                 for place in wanted.keys() - running.keys():
@@ -234,7 +208,7 @@ class Definitions:
                 self._tell()
                 await self._moved.wait()
 
-    async def _watch_one(self, place: _Place) -> None:
+    async def _watch_one(self, place: Place) -> None:
         while (seen := self._seen.get(place)) is not None:
             begun = self._clock()
             seen.wake.clear()
@@ -257,13 +231,13 @@ class Definitions:
             return self._pace.least
         return min(self._pace.again * 2.0 ** (seen.refused - 1), self._pace.every)
 
-    async def _ask(self, place: _Place, seen: _Seen, begun: float) -> None:
-        kinds = _kinds(self._catalog, place.name)
+    async def _ask(self, place: Place, seen: _Seen, begun: float) -> None:
+        kinds = kinds_of(self._catalog, place.name)
         seen.begun, seen.asking = begun, (lost := seen.lost)
         try:
             listing = await self._fetch(place.name, self._upstreams[place], kinds)
             # Megabytes may have to be hashed, and calls go on meanwhile.
-            pins = await asyncio.to_thread(_pins, {kind: listing.of(kind) for kind in kinds})
+            pins = await asyncio.to_thread(pins_of, {kind: listing.of(kind) for kind in kinds})
         except (ListingRefused, UpstreamUnavailable, UpstreamBroke) as error:
             seen.refused += not isinstance(error, UpstreamUnavailable)
             seen.trouble = "".join(char if char.isprintable() else "?" for char in str(error)[:_MAX_TROUBLE])
@@ -280,7 +254,7 @@ class Definitions:
         if seen.trouble:
             _log.warning("an upstream's definitions can't be fetched", upstream=place.name, why=seen.trouble)
 
-    def _why(self, entry: _Entry, seen: _Seen | None, now: float) -> str:
+    def _why(self, entry: Entry, seen: _Seen | None, now: float) -> str:
         if entry.pin is None:
             return NEVER_APPROVED
         if seen is None or seen.at is None or now - seen.at >= self._pace.stale or entry.kind not in seen.kinds:
@@ -289,10 +263,10 @@ class Definitions:
         now_there = seen.pins.get((entry.kind, entry.there))
         if now_there is None:
             return GONE
-        if now_there == _AMBIGUOUS_PIN:
+        if now_there == AMBIGUOUS_PIN:
             return AMBIGUOUS
-        if now_there.startswith(_NO_PIN):
-            return f"{UNPINNABLE}: {now_there.removeprefix(_NO_PIN)}"
+        if now_there.startswith(NO_PIN):
+            return f"{UNPINNABLE}: {now_there.removeprefix(NO_PIN)}"
         return "" if now_there == entry.pin else CHANGED
 
     def _until(self, now: float) -> float:
@@ -302,57 +276,23 @@ class Definitions:
 
     def _tell(self) -> None:
         """Not of upstreams that weren't asked yet: every start would begin with an alarm."""
-        tried = {place.name for place in _places(self._catalog) if self._seen[place].tried.is_set()}
-        known = {entry.key for entry in _entries(self._catalog) if entry.upstream in tried}
+        tried = {place.name for place in places(self._catalog) if self._seen[place].tried.is_set()}
+        known = {entry.key: entry for entry in entries(self._catalog) if entry.upstream in tried}
         quarantined = {key: why for key, why in self.quarantined(self._catalog).items() if key in known}
-        if quarantined == self._told:
+        before, self._told = self._told, quarantined
+        if {key: _kind_of(why) for key, why in quarantined.items()} == {
+            key: _kind_of(why) for key, why in before.items()
+        }:
             return
-        self._told = quarantined
+        moved = (known[key] for key in quarantined.keys() ^ before.keys() if key in known)
+        touched = frozenset((entry.upstream, entry.kind) for entry in moved)
         for hear in self._hearing:
             try:
-                hear(quarantined)
+                hear(quarantined, touched)
             except Exception as error:  # noqa: BLE001 — who can't be told must not end the watch
                 _log.error("a change of quarantine couldn't be told", error=type(error).__name__)
 
 
-def _entries(catalog: Catalog) -> Iterator[_Entry]:
-    for tool in catalog.tools:
-        if isinstance(tool.provider, UpstreamRef):
-            provider = tool.provider
-            yield _Entry(tool.name, "tools", provider.tool or tool.name, provider.upstream, tool.pin)
-    for prompt in catalog.prompts:
-        yield _Entry(prompt_key(prompt.name), "prompts", prompt.there, prompt.upstream, prompt.pin)
-
-
-def _places(catalog: Catalog) -> dict[_Place, Upstream]:
-    """The upstreams that have anything to pin."""
-    found: dict[_Place, Upstream] = {}
-    for name in dict.fromkeys(entry.upstream for entry in _entries(catalog)):
-        one = catalog.upstreams[name]
-        found[_Place(name, one.url, one.era, one.credential, one.client_certificate)] = one
-    return found
-
-
-def _kinds(catalog: Catalog, upstream: str) -> frozenset[Kind]:
-    return frozenset(entry.kind for entry in _entries(catalog) if entry.upstream == upstream)
-
-
-def _pin(definition: Definition) -> str:
-    try:
-        return pin(definition)
-    except ValueError as error:
-        return f"{_NO_PIN}{error}"
-
-
-def _pins(items: Mapping[Kind, tuple[Definition, ...]]) -> dict[tuple[Kind, str], str]:
-    """By kind and name as listed; an ambiguous one has the pin that nothing has."""
-    found: dict[tuple[Kind, str], str] = {}
-    for kind, definitions in items.items():
-        for definition in definitions:
-            name = definition.get("name")
-            if not isinstance(name, str):
-                continue  # nothing can be approved under it
-            digest = _pin(definition)
-            if found.setdefault((kind, name), digest) != digest:
-                found[kind, name] = _AMBIGUOUS_PIN
-    return found
+def _kind_of(why: str) -> str:
+    """Without what an upstream that is away said last: that changes from one try to the next."""
+    return why.partition(":")[0]
