@@ -579,6 +579,15 @@ async def test_n21_after_a_lost_connection_the_first_call_waits_for_what_its_ser
         assert len(said.fetched) == 3
 
 
+async def test_n21_a_connection_that_is_lost_right_after_the_minutes_question_is_a_doubt_all_the_same() -> None:
+    said, held, clock = Said(SEARCH), catalog(SEARCH), Clock()
+    async with watching(Definitions(said, held, pace=QUICK, clock=clock)) as definitions:
+        said.tools = ({**SEARCH, "title": "Another"},)
+        definitions.lost("crm")
+        await definitions.sure("crm")
+        assert definitions.quarantined(held) == {"search": CHANGED}
+
+
 async def test_n21_a_new_connection_alone_has_definitions_fetched_where_one_was_lost() -> None:
     said, held, clock = Said(SEARCH), catalog(SEARCH), Clock()
     async with watching(Definitions(said, held, pace=QUICK, clock=clock)) as definitions:

@@ -63,7 +63,7 @@ class _Seen:
     lost: int = 0  # connections
     known: int = 0  # how many of those were lost before the last fetch
     asking: int | None = None  # and before the one that is under way
-    begun: float = float("-inf")
+    doubted: float = float("-inf")  # when it was last asked for a connection that was lost
     ended: asyncio.Event = field(default_factory=asyncio.Event)  # the fetch that is under way, or the next
 
 
@@ -160,7 +160,7 @@ class Definitions:
             return False
         if seen.trouble:
             return self._least(seen) <= self._pace.patience
-        return self._clock() - seen.begun >= self._pace.apart
+        return self._clock() - seen.doubted >= self._pace.apart
 
     def _of(self, upstream: str) -> list[_Seen]:
         return [seen for place, seen in self._seen.items() if place.name == upstream]
@@ -233,7 +233,9 @@ class Definitions:
 
     async def _ask(self, place: Place, seen: _Seen, begun: float) -> None:
         kinds = kinds_of(self._catalog, place.name)
-        seen.begun, seen.asking = begun, (lost := seen.lost)
+        seen.asking = lost = seen.lost
+        if seen.known < lost:
+            seen.doubted = begun
         try:
             listing = await self._fetch(place.name, self._upstreams[place], kinds)
             # Megabytes may have to be hashed, and calls go on meanwhile.
