@@ -10,7 +10,7 @@ import pytest
 from sallyport.pep.upstream.pin import pin
 from tests.hostile.through.front import LEGACY, MODERN, Front, front, tool
 from tests.support.recording_upstream import Recording, Seen
-from tests.support.upstream_leg import answer, chunk, event, stream_head
+from tests.support.upstream_leg import answer, chunk, event, stream_head, until
 
 LIMIT_MS: Final = 300
 OVER: Final = f"took longer than its limit of {LIMIT_MS} ms"
@@ -59,7 +59,9 @@ async def gate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Front]
         yield made
 
 
-def recorded(gate: Front, decision: str) -> tuple[str, str]:
+async def recorded(gate: Front, decision: str) -> tuple[str, str]:
+    """How it ended; nobody waits for that record."""
+    await until(lambda: bool(gate.record("outcome", decision_id=decision)))
     (found,) = gate.record("outcome", decision_id=decision)
     return found["outcome"], found["detail"]
 
@@ -70,14 +72,14 @@ async def test_a_read_over_its_time_is_a_failure_that_names_the_limit(gate: Fron
     decision = told.result["_meta"]["sallyport.io/decision_id"]
     assert told.result["isError"]
     assert told.text == f"the tool {OVER} (decision {decision})"
-    assert recorded(gate, decision) == ("failed", f"{OVER} (limits.timeout_ms)")
+    assert await recorded(gate, decision) == ("failed", f"{OVER} (limits.timeout_ms)")
 
 
 async def test_a_change_over_its_time_is_of_unknown_effect_and_names_the_limit(gate: Front) -> None:
     told = await gate.call("destructive")
     assert told.error["message"] == f"the tool broke after its effect began: it {OVER}"
     assert told.error["data"]["effect"] == "unknown"
-    assert recorded(gate, told.decision) == ("unknown", f"{OVER} (limits.timeout_ms)")
+    assert await recorded(gate, told.decision) == ("unknown", f"{OVER} (limits.timeout_ms)")
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ async def test_a_prompt_and_a_resource_over_their_time_name_the_limit(
     error = (await gate.ask(method, params)).error
     decision = error["data"]["sallyport.io/decision_id"]
     assert error["message"] == f"the upstream {OVER} (decision {decision})"
-    assert recorded(gate, decision) == ("failed", f"{OVER} (limits.timeout_ms)")
+    assert await recorded(gate, decision) == ("failed", f"{OVER} (limits.timeout_ms)")
 
 
 async def test_a_server_that_falls_silent_is_told_by_its_own_limit(gate: Front) -> None:
@@ -97,7 +99,7 @@ async def test_a_server_that_falls_silent_is_told_by_its_own_limit(gate: Front) 
     decision = told.result["_meta"]["sallyport.io/decision_id"]
     silence = f"was silent for longer than its server's limit of {LIMIT_MS} ms"
     assert told.text == f"the tool {silence} (decision {decision})"
-    assert recorded(gate, decision) == ("failed", f"{silence} (the upstream's limits.idle_ms)")
+    assert await recorded(gate, decision) == ("failed", f"{silence} (the upstream's limits.idle_ms)")
 
 
 async def test_integers_of_64_bits_reach_a_client_with_every_digit(gate: Front) -> None:
