@@ -13,6 +13,7 @@ from sallyport.runtime import strict_json
 from tests.hostile.upstream_parsers import bodies, parsers
 from tests.hostile.upstream_parsers.capturing import Gate, gate
 from tests.support.attacks.lists import DOCUMENTS, both
+from tests.support.upstream_leg import until
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ async def through(opened: Gate, request: pytest.FixtureRequest) -> Through:
     before = len(opened.judged())
     found = await opened.captured(bodies.divisive(request.param))
     assert len(found) > 120, "too few requests get through for this to say anything"
+    await until(lambda: len(opened.judged()) >= before + len(found))  # the PDP answers before its record is on the disk
     return Through(found, opened.judged()[before:])
 
 
