@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from sallyport.cli.k8s.cluster import Cluster as Adapter
+from sallyport.cli.k8s.gate import config_maps, find
+from sallyport.runtime import mounted_dir
 from tests.cluster import kube, place
 from tests.cluster.conftest import Place
 from tests.cluster.load import load
@@ -60,6 +63,22 @@ def _refuses(gate: Place, pod: str) -> bool:
     """By its metric, and with the file's name in its readiness."""
     refused = metrics(gate.cluster, pod).get("sallyport_pdp_last_reload_success") == 0
     return refused and "broken.cedar" in readiness(gate.cluster, pod).get("policies", "")
+
+
+def _held(gate: Place) -> str:
+    """The revision of what the ConfigMaps hold; the kubelets bring it within a minute or two."""
+    adapter = Adapter.connect(None, None)
+    names = dict(config_maps(find(adapter, place.GATE, place.RELEASE))).values()
+    return mounted_dir.revision(
+        {file: data for name in names for file, data in adapter.config_map(place.GATE, name).files.items()}
+    )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _begun(installed: Place) -> None:
+    """What another file has put back may still be on its way."""
+    installed.cluster.ready(place.GATE, place.SELECTOR, 3)
+    kube.until("what the ConfigMaps hold serves everywhere", lambda: _agreed(installed) == _held(installed), PATIENCE)
 
 
 def test_k5_a_change_is_in_force_in_every_replica_without_a_failed_call_or_a_restart(gate: Place) -> None:
