@@ -104,13 +104,13 @@ async def gate(tmp_path_factory: pytest.TempPathFactory, door: Door) -> AsyncIte
         telling.tools[name], telling.acts[name] = original(name), door.act
     telling.offer("other")
     silent.offer("silent_find")
-    restarted.offer("back_find")
+    restarted.offer("restarted_find")
     catalog = {
         "tools": [
             *(tool("telling", original(name), input={"type": "object"}) for name in ("find", *CHANGING)),
             tool("telling", telling.tools["other"]),
             tool("silent", silent.tools["silent_find"]),
-            tool("restarted", restarted.tools["back_find"]),
+            tool("restarted", restarted.tools["restarted_find"]),
         ]
     }
     directory = tmp_path_factory.mktemp("definitions") / "laptop"
@@ -188,14 +188,14 @@ async def test_n21_a_call_that_is_under_way_goes_on(gate: Front, door: Door) -> 
 async def test_n21_a_server_that_was_restarted_as_another_isnt_called_once(gate: Front) -> None:
     restarted = gate.upstreams["restarted"]
     assert isinstance(restarted, Restarting)
-    assert (await gate.call("back_find")).result  # after a pause its connection is new, and that was a question
+    assert (await gate.call("restarted_find")).result  # after a pause its connection is new, and that was a question
     asked = time.monotonic()
     await until(lambda: time.monotonic() > asked + 6)  # five seconds from one such question to the next
-    restarted.tools["back_find"]["description"] += " And more."
+    restarted.tools["restarted_find"]["description"] += " And more."
     restarted.restart()
     await until(lambda: not restarted.writers)
     await gate.ready()  # it has seen what came before
-    await refused(gate, "back_find", "restarted")
+    await refused(gate, "restarted_find", "restarted")
 
 
 async def test_n21_an_upstream_that_says_nothing_is_found_out_within_70_seconds(gate: Front) -> None:
