@@ -6,9 +6,10 @@ import json
 from typing import Any, Final
 
 from sallyport.pep.upstream.pin import pin
-from tests.cluster import kube, once, place
+from tests.cluster import in_force, once, place
 from tests.cluster.conftest import Place
-from tests.cluster.reading import readiness, revision
+from tests.cluster.in_force import pods
+from tests.cluster.reading import readiness
 
 APPROVED: Final = "Customers by name."
 INPUT: Final = {
@@ -19,7 +20,6 @@ INPUT: Final = {
 }
 FOUND, DROPPED = "find_customer", "drop_customer"  # what the server in the cluster calls its tools
 ASKED_ANEW: Final = 75  # seconds: the gate asks every minute
-ARRIVED: Final = 120  # seconds in which each kubelet brings a changed ConfigMap
 # The answer to one request as alice, with the identity in /identity.
 _ASK: Final = """
 import http.client, json, pathlib, ssl, sys
@@ -41,22 +41,11 @@ def entry(name: str, *, upstream: str = "crm", there: str = "", **more: Any) -> 
     return {"name": name, "provider": provider, "input": INPUT, "pin": pin(sent), **more}
 
 
-def pods(gate: Place) -> list[str]:
-    return [pod.metadata.name for pod in gate.cluster.pods(place.GATE, place.SELECTOR)]
-
-
-def agreed(gate: Place) -> str:
-    """The revision of policies and catalog that every replica has, or "" while they differ."""
-    found = {revision(gate.cluster, pod) for pod in pods(gate)}
-    return found.pop() if len(found) == 1 else ""
-
-
 def serve(gate: Place, *more: str) -> None:
     """Install with these values, which make another catalog, and wait until it is in force everywhere."""
     gate.cluster.ready(place.GATE, place.SELECTOR, 3)
-    before = kube.until("one policy set", lambda: agreed(gate), ARRIVED)
     gate.install(*more)
-    kube.until("another catalog is in force", lambda: agreed(gate) not in {"", before}, ARRIVED)
+    in_force.settle(gate.cluster)
 
 
 def quarantined(gate: Place) -> list[str]:

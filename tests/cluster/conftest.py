@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sallyport.cli import keys
-from tests.cluster import kube, place
+from tests.cluster import in_force, kube, place
 from tests.cluster.kube import Cluster
 from tests.support.pki import Authority
 
@@ -132,8 +132,9 @@ def installed(ground: Place) -> Place:
 
 @pytest.fixture
 def gate(installed: Place) -> Place:
-    """The release, with all of its replicas ready."""
+    """The release, with all of its replicas ready, and nothing that a test put back still on its way."""
     installed.cluster.ready(place.GATE, place.SELECTOR, 3)
+    in_force.settle(installed.cluster)
     return installed
 
 

@@ -19,7 +19,7 @@ from sallyport.cli.k8s.cluster import Cluster as Adapter
 from sallyport.cli.k8s.gate import ANNOTATION, config_maps, find
 from sallyport.cli.k8s.trouble import Changed
 from sallyport.runtime import mounted_dir
-from tests.cluster import kube, place
+from tests.cluster import in_force, kube, place
 from tests.cluster.conftest import Place
 from tests.cluster.kube import Cluster
 from tests.cluster.reading import revision
@@ -56,7 +56,8 @@ def policies(gate: Place, tmp_path: Path) -> Iterator[Policies]:
     changed = [one for one in before.values() if adapter.config_map(place.GATE, one.name).files != one.files]
     for one in changed:
         adapter.replace_files(place.GATE, adapter.config_map(place.GATE, one.name), one.files)
-    kube.until("the set of before serves again", lambda: status()[0] == 0, 120)
+    in_force.settle(gate.cluster)
+    assert status()[0] == 0
 
 
 def run(*arguments: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:

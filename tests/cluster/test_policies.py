@@ -8,13 +8,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from sallyport.cli.k8s.cluster import Cluster as Adapter
-from sallyport.cli.k8s.gate import config_maps, find
-from sallyport.runtime import mounted_dir
-from tests.cluster import kube, place
+from tests.cluster import in_force, kube, place
 from tests.cluster.conftest import Place
+from tests.cluster.in_force import ARRIVED, agreed, pods
 from tests.cluster.load import load
-from tests.cluster.reading import metrics, readiness, revision, started
+from tests.cluster.reading import metrics, readiness, started
 
 POLICIES = f"{place.RELEASE}-policies"
 # Not what the set's own tests ask about: production requires them to pass.
@@ -24,33 +22,21 @@ forbid (principal, action == Action::"database_query", resource)
 when { context.input has limit && context.input.limit == 7 };
 """
 BROKEN = "permit (principal, action, resource"
-PATIENCE = 90  # seconds in which every replica has a change
 
 
 @contextmanager
 def policy(gate: Place, name: str, text: str) -> Iterator[None]:
     """One more policy, as `kubectl apply` of a changed ConfigMap adds it; afterwards it is gone again."""
-    before = kube.until("one revision", lambda: _agreed(gate))
     _patch(gate, {name: text})
     try:
         yield
     finally:
         _patch(gate, {name: None})
-        kube.until("the set of before everywhere", lambda: _agreed(gate) == before, PATIENCE)
+        in_force.settle(gate.cluster)
 
 
 def _patch(gate: Place, data: dict[str, str | None]) -> None:
     gate.cluster.core.patch_namespaced_config_map(POLICIES, place.GATE, {"data": data})
-
-
-def names(gate: Place) -> list[str]:
-    return [pod.metadata.name for pod in gate.cluster.pods(place.GATE, place.SELECTOR)]
-
-
-def _agreed(gate: Place, other_than: str = "") -> str:
-    """The revision that all replicas have, or "" while they differ, or have the one that they shall leave."""
-    found = {revision(gate.cluster, pod) for pod in names(gate)}
-    return found.pop() if len(found) == 1 and other_than not in found else ""
 
 
 def told(gate: Place, pod: str) -> str:
@@ -65,42 +51,27 @@ def _refuses(gate: Place, pod: str) -> bool:
     return refused and "broken.cedar" in readiness(gate.cluster, pod).get("policies", "")
 
 
-def _held(gate: Place) -> str:
-    """The revision of what the ConfigMaps hold; the kubelets bring it within a minute or two."""
-    adapter = Adapter.connect(None, None)
-    names = dict(config_maps(find(adapter, place.GATE, place.RELEASE))).values()
-    return mounted_dir.revision(
-        {file: data for name in names for file, data in adapter.config_map(place.GATE, name).files.items()}
-    )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _begun(installed: Place) -> None:
-    """What another file has put back may still be on its way."""
-    installed.cluster.ready(place.GATE, place.SELECTOR, 3)
-    kube.until("what the ConfigMaps hold serves everywhere", lambda: _agreed(installed) == _held(installed), PATIENCE)
-
-
 def test_k5_a_change_is_in_force_in_every_replica_without_a_failed_call_or_a_restart(gate: Place) -> None:
-    before, pods = kube.until("one revision", lambda: _agreed(gate)), started(gate)
+    before, running = agreed(gate), started(gate)
     with load(gate.cluster, place.AGENTS[0], SEVEN, expect=("permitted", "denied")) as calls:
         with policy(gate, "no_seven.cedar", NO_SEVEN):
-            after = kube.until("another revision everywhere", lambda: _agreed(gate, before), PATIENCE)
+            in_force.settle(gate.cluster)
+            after = agreed(gate)
             kube.until("denials", lambda: calls.counts()["denied"] >= 20)
             assert after != before
-            assert all(after in told(gate, pod) for pod in names(gate))
+            assert all(after in told(gate, pod) for pod in pods(gate))
         calls.more()
-        assert _agreed(gate) == before  # the same bytes are the same revision
+        assert agreed(gate) == before  # the same bytes are the same revision
         assert calls.bad() == []
-    assert started(gate) == pods
+    assert started(gate) == running
 
 
 def test_k5_a_broken_set_is_refused_by_each_replica_and_everything_says_so(gate: Place) -> None:
-    before = kube.until("one revision", lambda: _agreed(gate))
+    before = agreed(gate)
     with load(gate.cluster, place.AGENTS[1]) as calls, policy(gate, "broken.cedar", BROKEN):
-        kube.until("every replica refuses", lambda: all(_refuses(gate, pod) for pod in names(gate)), PATIENCE)
+        kube.until("every replica refuses", lambda: all(_refuses(gate, pod) for pod in pods(gate)), ARRIVED)
         calls.more()
-        assert _agreed(gate) == before
+        assert agreed(gate) == before
         assert calls.counts().keys() == {"permitted"}
     gate.cluster.ready(place.GATE, place.SELECTOR, 3)
 

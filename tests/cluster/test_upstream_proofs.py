@@ -16,20 +16,19 @@ import yaml
 from sallyport.cli import keys
 from tests.cluster import kube, place
 from tests.cluster.behind import (
-    ARRIVED,
     ASKED_ANEW,
     FOUND,
     ask,
     entry,
     lines,
     listed,
-    pods,
     published,
     quarantined,
     serve,
     within,
 )
 from tests.cluster.conftest import Place
+from tests.cluster.in_force import ARRIVED, pods
 from tests.cluster.kube import Manifest
 from tests.cluster.reading import readiness
 from tests.support.pki import Authority

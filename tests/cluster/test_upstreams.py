@@ -7,23 +7,21 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.cluster import kube, place
+from tests.cluster import in_force, kube, place
 from tests.cluster.behind import (
-    ARRIVED,
     ASKED_ANEW,
     DROPPED,
     FOUND,
-    agreed,
     ask,
     entry,
     lines,
     listed,
-    pods,
     quarantined,
     serve,
     within,
 )
 from tests.cluster.conftest import Place
+from tests.cluster.in_force import pods
 from tests.cluster.reading import metrics
 from tests.cluster.test_policies import policy
 
@@ -50,9 +48,8 @@ def served(installed: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def gate(served: Place) -> Iterator[Place]:
     """With its definitions as they were approved, and a policy that denies one of the two."""
     served.cluster.ready(place.GATE, place.SELECTOR, 3)
-    without = kube.until("one policy set", lambda: agreed(served), ARRIVED)
     with policy(served, "drop_customer.cedar", FORBID):
-        kube.until("the policy is in force", lambda: agreed(served) not in {"", without}, ARRIVED)
+        in_force.settle(served.cluster)
         kube.until("nothing is in quarantine", lambda: quarantined(served) == [""] * 3, ASKED_ANEW)
         yield served
 

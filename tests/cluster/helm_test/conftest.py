@@ -11,8 +11,15 @@ from tests.cluster.helm_test.release import Release
 from tests.cluster.kube import Cluster
 
 
+@pytest.fixture
+def release(_release: Release) -> Release:
+    """With nothing that a test put back still on its way."""
+    _release.settle()
+    return _release
+
+
 @pytest.fixture(scope="session")
-def release(request: pytest.FixtureRequest, cluster: Cluster) -> Release:
+def _release(request: pytest.FixtureRequest, cluster: Cluster) -> Release:
     namespace, _, name = os.environ.get("RELEASE", "").partition("/")
     if not name:
         request.getfixturevalue("installed")

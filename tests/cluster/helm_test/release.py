@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from tests.cluster import kube
+from tests.cluster import in_force, kube
 from tests.cluster.kube import Cluster
 
 HERE = ("orchestrator", "witness", "egress", "neighbour", "stranger", "bystander")
@@ -78,6 +78,10 @@ class Release:
         """Replace one field of an object."""
         patch = json.dumps([{"op": "replace", "path": f"/{field}", "value": value}])
         kube.kubectl("patch", kind, name, "-n", self.namespace, "--type=json", "-p", patch)
+
+    def settle(self) -> None:
+        """Wait until a changed ConfigMap is in force in each of the gate's pods."""
+        in_force.settle(self.cluster, self.namespace, self.name)
 
     def restart_one(self) -> None:
         """One of the gate's pods, and wait until it is ready again: each is asked by itself."""

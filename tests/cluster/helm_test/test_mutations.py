@@ -6,10 +6,9 @@ import pytest
 
 from tests.cluster import kube
 from tests.cluster.helm_test.mutations import MUTATIONS, Mutation
-from tests.cluster.helm_test.release import HERE, Release, Told
+from tests.cluster.helm_test.release import HERE, Release
 
 pytestmark = pytest.mark.timeout(900)
-_LATER = 180.0  # seconds: the kubelet brings a changed ConfigMap within a minute or so
 
 
 def test_what_the_chart_installs_passes_in_every_place(release: Release) -> None:
@@ -35,14 +34,10 @@ def test_no_pod_that_knocks_can_become_ready_and_so_an_endpoint(release: Release
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.what.replace(" ", "_"))
 def test_k3_it_fails_and_says_what_is_open_when(release: Release, mutation: Mutation) -> None:
     with mutation.breaks(release):
-        told = kube.until(mutation.what, lambda: _failed(release, mutation), _LATER if mutation.later else 1)
+        told = release.test(mutation.seen_by)
+    assert not told.passed, told.text
     assert told.says(mutation.said), told.text
     assert told.says("^FAILED$"), told.text
-
-
-def _failed(release: Release, mutation: Mutation) -> Told | None:
-    told = release.test(mutation.seen_by)
-    return None if told.passed else told
 
 
 def _left(release: Release) -> list[str]:
