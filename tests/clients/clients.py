@@ -15,7 +15,7 @@ from typing import Any, Final
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
-PATIENCE: Final = 90.0  # seconds for all that one client does
+PATIENCE: Final = 280.0  # seconds for all that one client does
 
 Ask = tuple[str, dict[str, Any]]
 

@@ -52,8 +52,9 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """A gate with a server behind it."""
     directory = tmp_path_factory.mktemp("behind") / "laptop"
     with serving() as url:
-        guarded.make(directory, url)
+        laptop.patient(guarded.make(directory, url))
         with laptop.up(directory, "--no-restart") as running:
+            running.ready()
             yield running
 
 

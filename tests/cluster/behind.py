@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from sallyport.pep.upstream.pin import pin
@@ -26,7 +27,7 @@ import http.client, json, pathlib, ssl, sys
 identity = pathlib.Path("/identity")
 context = ssl.create_default_context(cafile=identity / "ca.crt")
 context.load_cert_chain(identity / "tls.crt", identity / "tls.key")
-there = http.client.HTTPSConnection(sys.argv[1], int(sys.argv[2]), timeout=20, context=context)
+there = http.client.HTTPSConnection(sys.argv[1], int(sys.argv[2]), timeout=60, context=context)
 told = {"Authorization": "Bearer " + (identity / "token").read_text().strip(), "Content-Type": "application/json"}
 told["Accept"] = "application/json, text/event-stream"
 there.request(sys.argv[3], sys.argv[4], sys.argv[5] or None, told)
@@ -50,7 +51,17 @@ def serve(gate: Place, *more: str) -> None:
 
 def quarantined(gate: Place) -> list[str]:
     """What each replica says of it; "" is nothing."""
-    return [readiness(gate.cluster, pod).get("definitions", "") for pod in pods(gate)]
+    names = pods(gate)
+    with ThreadPoolExecutor(len(names)) as threads:
+        return list(threads.map(lambda pod: _held(gate, pod), names))
+
+
+def _held(gate: Place, pod: str) -> str:
+    """LookupError while it doesn't answer, which isn't to have nothing in quarantine."""
+    told = readiness(gate.cluster, pod)
+    if not told:
+        raise LookupError(f"{pod} doesn't tell its readiness")
+    return told.get("definitions", "")
 
 
 def ask(gate: Place, method: str, **params: Any) -> dict[str, Any]:

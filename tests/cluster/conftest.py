@@ -52,7 +52,7 @@ class Place:
 
     def install(self, *more: str, action: tuple[str, ...] = ("upgrade", "--install"), chart: Path = CHART) -> None:
         kube.helm(
-            *(*action, place.RELEASE, str(chart), "-n", place.GATE, "--wait", "--timeout", "180s"),
+            *(*action, place.RELEASE, str(chart), "-n", place.GATE, "--wait", "--timeout", "300s"),
             *(
                 "-f",
                 str(CHART / "ci" / "production.yaml"),
@@ -120,7 +120,7 @@ def ground(cluster: Cluster, outside: None, tmp_path_factory: pytest.TempPathFac
     _empty_volumes(cluster)
     for namespace in place.NAMESPACES:
         cluster.delete("v1", "Namespace", namespace)
-    kube.until("the namespaces are gone", lambda: _none_left(cluster), 120)
+    kube.until("the namespaces are gone", lambda: _none_left(cluster), 300)
     _recycle(cluster)
 
 
@@ -162,7 +162,7 @@ def _database(cluster: Cluster) -> None:
         place.pod(place.DATA, "postgres", {"app": "postgres"}, [], of="postgres", secrets={"/secrets": "postgres"}),
         place.service(place.DATA, "postgres", {"app": "postgres"}, [5432]),
     )
-    kube.until("the database answers", lambda: "ready to accept" in cluster.logs(place.DATA, "postgres"), 120)
+    kube.until("the database answers", lambda: "ready to accept" in cluster.logs(place.DATA, "postgres"), 300)
 
 
 def _service_networks(cluster: Cluster) -> list[str]:
@@ -204,7 +204,7 @@ def _bystanders(cluster: Cluster) -> None:
         place.service(place.CRM, "unlisted", {"app": "unlisted"}, [8443]),
     )
     for namespace in place.NAMESPACES:
-        kube.until(f"pods of {namespace} are ready", lambda n=namespace: _all_ready(cluster, n), 120)  # type: ignore[misc]
+        kube.until(f"pods of {namespace} are ready", lambda n=namespace: _all_ready(cluster, n), 300)  # type: ignore[misc]
 
 
 def _all_ready(cluster: Cluster, namespace: str) -> bool:
@@ -232,7 +232,7 @@ def _empty_volumes(cluster: Cluster) -> None:
     kube.until(
         "volumes are emptied",
         lambda: all(pod.status.phase == "Succeeded" for pod in cluster.pods(place.GATE, "app=empty")),
-        120,
+        300,
     )
 
 

@@ -107,7 +107,7 @@ class Cluster:
         options = {"container": container} if container else {}
         return str(self.core.read_namespaced_pod_log(pod, namespace, **options) or "")
 
-    def ready(self, namespace: str, selector: str, count: int, seconds: float = 120) -> Sequence[Any]:
+    def ready(self, namespace: str, selector: str, count: int, seconds: float = 300) -> Sequence[Any]:
         """Wait until exactly `count` pods are there, and all are ready."""
 
         def check() -> Sequence[Any] | None:
@@ -129,7 +129,7 @@ def container(pod: Any, name: str) -> Any:
     return {status.name: status for status in both}[name]
 
 
-def until(what: str, check: Callable[[], T | None], seconds: float = 60) -> T:
+def until(what: str, check: Callable[[], T | None], seconds: float = 180) -> T:
     """What `check` gives once it isn't None or False; AssertionError after `seconds`, with the last error."""
     deadline, last = time.monotonic() + seconds, ""
     while time.monotonic() < deadline:
@@ -143,11 +143,11 @@ def until(what: str, check: Callable[[], T | None], seconds: float = 60) -> T:
     raise AssertionError(f"{what}: not within {seconds:.0f} s{last}")
 
 
-def helm(*arguments: str, expect: int | None = 0, seconds: float = 300) -> subprocess.CompletedProcess[str]:
+def helm(*arguments: str, expect: int | None = 0, seconds: float = 400) -> subprocess.CompletedProcess[str]:
     return _run("helm", *arguments, expect=expect, seconds=seconds)
 
 
-def kubectl(*arguments: str, expect: int | None = 0, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+def kubectl(*arguments: str, expect: int | None = 0, seconds: float = 180) -> subprocess.CompletedProcess[str]:
     """What a user would type; everything else goes by the Python client."""
     return _run("kubectl", *arguments, expect=expect, seconds=seconds)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ class Load:
         bad = [call for call in self.calls() if call.outcome not in self.expect]
         return [call for call in bad if "expired before the tool ran" not in call.detail]
 
-    def more(self, count: int = 20, seconds: float = 60) -> None:
+    def more(self, count: int = 20, seconds: float = 180) -> None:
         """Wait until `count` further calls were answered as expected."""
         before = self._answered()
         kube.until(f"{count} more answers in {self.namespace}", lambda: self._answered() >= before + count, seconds)
@@ -56,13 +57,12 @@ def load(
     namespace: str,
     call: tuple[str, Mapping[str, Any]] = place.PERMITTED,
     *,
-    name: str = "load",
     workers: int = 4,
     pause: float = 0.1,
     expect: Sequence[str] = ("permitted",),
 ) -> Iterator[Load]:
     """From the orchestrator's position in a namespace, until the block ends."""
-    tool, arguments = call
+    (tool, arguments), name = call, f"load-{uuid.uuid4().hex[:8]}"
     body = place.pod(
         namespace,
         name,
@@ -72,9 +72,9 @@ def load(
     )
     with kube.removed(cluster, body):
         steady = Load(cluster, namespace, name, frozenset(expect))
-        kube.until("the load has begun", lambda: _begun(steady), 60)
+        kube.until("the load has begun", lambda: _begun(steady))
         yield steady
-    kube.until("the load's pod is gone", lambda: cluster.get("v1", "Pod", name, namespace) is None, 60)
+    kube.until("the load's pod is gone", lambda: cluster.get("v1", "Pod", name, namespace) is None)
 
 
 def _begun(steady: Load) -> bool:

@@ -19,7 +19,7 @@ def run(
     spec: Any = body["spec"]
     spec["restartPolicy"] = "Never"
     with kube.removed(cluster, body):
-        kube.until("the program has ended", lambda: _ended(cluster, namespace, name), 90)
+        kube.until("the program has ended", lambda: _ended(cluster, namespace, name))
         return cluster.logs(namespace, name).strip()
 
 

@@ -17,9 +17,9 @@ _GET: Final = """
 import http.client, ssl, sys
 port, path = int(sys.argv[1]), sys.argv[2]
 if port == 7353:
-    there = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    there = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
 else:
-    there = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=ssl._create_unverified_context())
+    there = http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=ssl._create_unverified_context())
 there.request("GET", path)
 print(there.getresponse().read().decode())
 """

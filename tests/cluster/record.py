@@ -44,7 +44,7 @@ def _read(gate: Place, claim: str) -> kube.Ran:
     main["volumeMounts"].append({"name": "record", "mountPath": "/record", "readOnly": True})
     main["command"] = ["/app/bin/python3.13", "-I", "-c", _VERIFY]
     with kube.removed(gate.cluster, body):
-        kube.until("the auditor is done", lambda: _ended(gate, name), 90)
+        kube.until("the auditor is done", lambda: _ended(gate, name))
         pod = gate.cluster.core.read_namespaced_pod(name, place.GATE)
         code = kube.container(pod, "main").state.terminated.exit_code
         return kube.Ran(int(code), gate.cluster.logs(place.GATE, name))

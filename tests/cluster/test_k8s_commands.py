@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,12 +22,12 @@ from sallyport.cli.k8s.trouble import Changed
 from sallyport.runtime import mounted_dir
 from tests.cluster import in_force, kube, place
 from tests.cluster.conftest import Place
+from tests.cluster.in_force import ARRIVED
 from tests.cluster.kube import Cluster
 from tests.cluster.reading import revision
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "k8s-commands.md"
 WHERE = ("-n", place.GATE, "--release", place.RELEASE)
-OPERATOR = "push-operator"
 LABELS = tuple(f"app.kubernetes.io/{name}" for name in ("name", "instance", "component"))
 
 
@@ -56,25 +57,36 @@ def policies(gate: Place, tmp_path: Path) -> Iterator[Policies]:
     changed = [one for one in before.values() if adapter.config_map(place.GATE, one.name).files != one.files]
     for one in changed:
         adapter.replace_files(place.GATE, adapter.config_map(place.GATE, one.name), one.files)
+    gate.cluster.ready(place.GATE, place.SELECTOR, 3)
     in_force.settle(gate.cluster)
-    assert status()[0] == 0
+    good()
 
 
 def run(*arguments: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
     chosen = () if config is None else ("--kubeconfig", str(config))
     command = [sys.executable, "-m", "sallyport.cli", "k8s", *arguments, *WHERE, *chosen]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=ARRIVED + 120)
     assert "Traceback" not in ran.stderr
     return ran
 
 
 def push(policies: Policies, *options: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return run("push", str(policies.directory), *options, config=config)
+    return run("push", str(policies.directory), "--timeout", str(ARRIVED), *options, config=config)
 
 
 def status() -> tuple[int, dict[str, Any]]:
     ran = run("status", "--json")
     return ran.returncode, json.loads(ran.stdout)
+
+
+def good() -> dict[str, Any]:
+    """What it says once every pod has answered in the seconds that each of them is given."""
+
+    def well() -> dict[str, Any] | None:
+        code, document = status()
+        return document if code == 0 else None
+
+    return kube.until("status finds nothing wrong", well)
 
 
 def versions(policies: Policies) -> dict[str, str]:
@@ -94,8 +106,8 @@ def mounted(policies: Policies) -> str:
 
 
 def test_status_says_of_every_pod_which_set_it_serves(policies: Policies, gate: Place) -> None:
-    code, document = status()
-    assert (code, document["good"], document["revision"]) == (0, True, mounted(policies))
+    document = good()
+    assert (document["good"], document["revision"]) == (True, mounted(policies))
     pods = gate.cluster.pods(place.GATE, place.SELECTOR)
     assert [pod["name"] for pod in document["pods"]] == [pod.metadata.name for pod in pods]
     assert {(pod["revision"], pod["ready"], pod["refused"]) for pod in document["pods"]} == {
@@ -105,7 +117,8 @@ def test_status_says_of_every_pod_which_set_it_serves(policies: Policies, gate: 
 
 
 def test_status_checks_the_peps_certificate_where_a_ca_is_given(gate: Place) -> None:
-    assert run("status", "--ca", str(gate.directory / "ca/ca.crt")).returncode == 0
+    right = ("--ca", str(gate.directory / "ca/ca.crt"))
+    kube.until("every pod answers", lambda: run("status", *right).returncode == 0)
     other = gate.directory.parent / "other.crt"
     other.write_bytes(_another_ca())
     refused = run("status", "--ca", str(other))
@@ -118,8 +131,8 @@ def test_a_pushed_set_serves_in_every_pod_without_a_restart(policies: Policies, 
     policies.append("org_isolation.cedar", "// x\n")
     pushed = push(policies)
     assert pushed.returncode == 0, pushed.stderr
-    code, document = status()
-    assert (code, document["revision"]) == (0, mounted(policies))
+    document = good()
+    assert document["revision"] == mounted(policies)
     assert restarts(gate.cluster) == before
     assert document["events"][-1]["reason"] == "PolicyPushed"
     assert mounted(policies)[:12] in document["events"][-1]["message"]
@@ -138,7 +151,7 @@ def test_several_config_maps_are_pushed_as_one(policies: Policies) -> None:
     assert pushed.returncode == 0, pushed.stderr
     changed = {name for name, version in versions(policies).items() if version != before[name]}
     assert changed == {policies.names[part] for part in ("policies", "roles", "agents")}
-    assert status()[1]["revision"] == mounted(policies)
+    assert good()["revision"] == mounted(policies)
 
 
 def test_what_was_pulled_is_what_the_pods_serve_and_pushes_back_as_it_is(gate: Place, tmp_path: Path) -> None:
@@ -205,7 +218,7 @@ def test_p1_what_was_broken_past_us_is_told_pod_by_pod_and_mended_by_a_push(poli
         code, document = status()
         return document if code == 1 and all(pod["refused"] for pod in document["pods"]) else None
 
-    document = kube.until("every pod refuses the set", refused_by_all, 150)
+    document = kube.until("every pod refuses the set", refused_by_all, ARRIVED)
     assert {pod["revision"] for pod in document["pods"]} == {good}
     assert all(pod["ready"] for pod in document["pods"])
     assert all("broken.cedar:" in "".join(pod["errors"]) for pod in document["pods"])
@@ -219,7 +232,7 @@ def test_p1_what_was_broken_past_us_is_told_pod_by_pod_and_mended_by_a_push(poli
 
 
 def test_a_bare_apply_is_in_the_events_once_status_has_recorded_it(policies: Policies) -> None:
-    before = status()[1]["revision"]
+    before = good()["revision"]
     file = policies.directory / "org_isolation.cedar"
     data = json.dumps({"data": {file.name: f"{file.read_text()}// applied past us\n"}})
     kube.kubectl("patch", "configmap", policies.names["policies"], "-n", place.GATE, "--type=merge", "-p", data)
@@ -228,7 +241,7 @@ def test_a_bare_apply_is_in_the_events_once_status_has_recorded_it(policies: Pol
         code, document = status()
         return "" if code or document["revision"] == before else str(document["revision"])
 
-    applied = kube.until("every pod serves it", served, 150)
+    applied = kube.until("every pod serves it", served, ARRIVED)
     for _ in range(2):
         told = json.loads(run("status", "--record", "--json").stdout)["events"]
     about_it = [event["reason"] for event in told if applied[:12] in event["message"]]
@@ -256,7 +269,7 @@ def stuck_pod(gate: Place) -> Any:
 def test_a_push_gives_up_in_time_and_says_which_pod_has_what_and_why(policies: Policies, gate: Place) -> None:
     policies.append("org_isolation.cedar", "// x\n")
     with kube.removed(gate.cluster, stuck_pod(gate)):
-        kube.until("the image is missed", lambda: "ErrImageNeverPull" in run("status").stdout, 60)
+        kube.until("the image is missed", lambda: "ErrImageNeverPull" in run("status").stdout)
         pushed = push(policies, "--timeout", "5")
         assert pushed.returncode == 1
         assert "stuck serves no revision: main: ErrImageNeverPull" in pushed.stderr
@@ -265,7 +278,7 @@ def test_a_push_gives_up_in_time_and_says_which_pod_has_what_and_why(policies: P
 
 def test_a_pod_that_cannot_start_is_shown_with_its_reason(gate: Place) -> None:
     with kube.removed(gate.cluster, stuck_pod(gate)):
-        kube.until("the image is missed", lambda: "ErrImageNeverPull" in run("status").stdout, 60)
+        kube.until("the image is missed", lambda: "ErrImageNeverPull" in run("status").stdout)
         code, document = status()
         (stuck,) = (pod for pod in document["pods"] if pod["name"] == "stuck")
         assert code == 1
@@ -276,24 +289,33 @@ def test_a_pod_that_cannot_start_is_shown_with_its_reason(gate: Place) -> None:
 @contextmanager
 def operator(gate: Place, tmp_path: Path, rules: list[dict[str, Any]]) -> Iterator[Path]:
     """A kubeconfig of somebody with these rights in the gate's namespace."""
-    metadata = {"name": OPERATOR, "namespace": place.GATE}
+    name = f"push-operator-{uuid.uuid4().hex[:8]}"  # what is still known of another's rights mustn't count
+    metadata = {"name": name, "namespace": place.GATE}
     rbac = "rbac.authorization.k8s.io/v1"
-    account = {"kind": "ServiceAccount", "name": OPERATOR, "namespace": place.GATE}
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": OPERATOR}
+    account = {"kind": "ServiceAccount", "name": name, "namespace": place.GATE}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
     with kube.removed(
         gate.cluster,
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
         {"apiVersion": rbac, "kind": "Role", "metadata": metadata, "rules": rules},
         {"apiVersion": rbac, "kind": "RoleBinding", "metadata": metadata, "subjects": [account], "roleRef": reference},
     ):
-        token = kube.kubectl("create", "token", OPERATOR, "-n", place.GATE).stdout.strip()
+        token = kube.kubectl("create", "token", name, "-n", place.GATE).stdout.strip()
         shown = kube.kubectl("config", "view", "--minify", "--raw", "--flatten", "-o", "json").stdout
         config = json.loads(shown)
         config["users"] = [{"name": config["contexts"][0]["context"]["user"], "user": {"token": token}}]
         path = tmp_path / "operator.kubeconfig"
         path.write_text(json.dumps(config))
         path.chmod(0o600)
+        kube.until("the rights are in force", lambda: _has(path, rules[0]))
         yield path
+
+
+def _has(config: Path, rule: dict[str, Any]) -> bool:
+    """Whether the API server knows of a rule; it takes a whole Role at once, a little after it was made."""
+    resource, _, part = rule["resources"][0].partition("/")
+    asked = ("auth", "can-i", rule["verbs"][0], resource, f"--subresource={part}", "-n", place.GATE)
+    return kube.kubectl("--kubeconfig", str(config), *asked, expect=None).returncode == 0
 
 
 def documented(policies: Policies) -> list[dict[str, Any]]:
@@ -311,9 +333,12 @@ def test_the_documented_rights_are_enough_to_push_and_to_see(policies: Policies,
         pushed = push(policies, config=config)
         assert pushed.returncode == 0, pushed.stderr
         assert "warning: no Event" not in pushed.stderr
-        seen = run("status", config=config)
-        assert seen.returncode == 0, seen.stderr
-        assert "PolicyPushed" in seen.stdout
+
+        def seen() -> bool:
+            told = run("status", config=config)
+            return told.returncode == 0 and "PolicyPushed" in told.stdout
+
+        kube.until("status shows all pods well, and the push", seen)
 
 
 @pytest.mark.parametrize("left_out", ["pods", "pods/portforward", "configmaps"])
@@ -338,7 +363,7 @@ def test_who_may_not_write_events_may_push(policies: Policies, gate: Place, tmp_
         pushed = push(policies, config=config)
         assert pushed.returncode == 0, pushed.stderr
         assert "no Event was written" in pushed.stderr
-        assert run("status", config=config).returncode == 0
+        kube.until("status finds nothing wrong", lambda: run("status", config=config).returncode == 0)
 
 
 def test_half_a_push_is_taken_back(policies: Policies, gate: Place, tmp_path: Path) -> None:

@@ -43,6 +43,9 @@ def namespace() -> Iterator[str]:
     metadata = {"name": name, "labels": {**_MARK, **kube.RESTRICTED}}
     made = _apply("default", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}, dry=False)
     assert made.returncode == 0, made.stderr
+    # A controller makes it a little later, and without it no pod is admitted.
+    account = ("get", "serviceaccount", "default", "-n", name)
+    kube.until("its service account", lambda: kube.kubectl(*account, expect=None).returncode == 0)
     yield name
     kube.kubectl("delete", "namespace", name, "--wait=false")
 

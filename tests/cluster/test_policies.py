@@ -59,7 +59,7 @@ def test_k5_a_change_is_in_force_in_every_replica_without_a_failed_call_or_a_res
             after = agreed(gate)
             kube.until("denials", lambda: calls.counts()["denied"] >= 20)
             assert after != before
-            assert all(after in told(gate, pod) for pod in pods(gate))
+            kube.until("every PDP's record tells of it", lambda: all(after in told(gate, pod) for pod in pods(gate)))
         calls.more()
         assert agreed(gate) == before  # the same bytes are the same revision
         assert calls.bad() == []
@@ -72,7 +72,7 @@ def test_k5_a_broken_set_is_refused_by_each_replica_and_everything_says_so(gate:
         kube.until("every replica refuses", lambda: all(_refuses(gate, pod) for pod in pods(gate)), ARRIVED)
         calls.more()
         assert agreed(gate) == before
-        assert calls.counts().keys() == {"permitted"}
+        assert calls.bad() == []
     gate.cluster.ready(place.GATE, place.SELECTOR, 3)
 
 
@@ -80,7 +80,7 @@ def test_k4_an_upgrade_and_a_rollback_bring_no_revoked_permit_back(gate: Place) 
     with policy(gate, "no_seven.cedar", NO_SEVEN):
         kept = gate.cluster.get("v1", "ConfigMap", POLICIES, place.GATE).data.to_dict()
         gate.install("--set", "pdp.deadlineMs=600")
-        kube.helm("rollback", place.RELEASE, "1", "-n", place.GATE, "--wait", "--timeout", "180s")
+        kube.helm("rollback", place.RELEASE, "1", "-n", place.GATE, "--wait", "--timeout", "300s")
         assert gate.cluster.get("v1", "ConfigMap", POLICIES, place.GATE).data.to_dict() == kept
         kube.helm("uninstall", place.RELEASE, "-n", place.GATE, "--wait")
         gate.install()

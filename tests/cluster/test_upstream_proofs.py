@@ -99,13 +99,15 @@ def gate(installed: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     more.write_text(yaml.safe_dump(_values()), encoding="utf-8")
     with kube.removed(installed.cluster, *_ledger()):
         installed.cluster.ready(place.CRM, "app=ledger", 1)
-        serve(installed, "-f", str(more))
-        jwks = published(installed)
-        installed.cluster.apply(_known(jwks))
-        kube.until("the server has the keys", lambda: _believed(installed) == jwks, ARRIVED)
-        kube.until("whoever can be asked was asked", lambda: _shut(installed, "bare", "forged"), ASKED_ANEW)
-        yield installed
-        serve(installed)
+        try:
+            serve(installed, "-f", str(more))
+            jwks = published(installed)
+            installed.cluster.apply(_known(jwks))
+            kube.until("the server has the keys", lambda: _believed(installed) == jwks, ARRIVED)
+            kube.until("whoever can be asked was asked", lambda: _shut(installed, "bare", "forged"), ASKED_ANEW)
+            yield installed
+        finally:
+            serve(installed)
 
 
 def _believed(gate: Place) -> Any:
@@ -188,7 +190,7 @@ def _hearing(gate: Place, *urls: str) -> Iterator[Callable[[str, str], int]]:
         return Counter(gate.cluster.logs(place.AGENTS[0], name).splitlines())[f"{url} {what}"]
 
     with kube.removed(gate.cluster, body):
-        kube.until("the client listens", lambda: all(heard(url, "listening") for url in urls), 60)
+        kube.until("the client listens", lambda: all(heard(url, "listening") for url in urls))
         yield heard
 
 

@@ -39,9 +39,11 @@ def served(installed: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     shipped = place.values(())["tools"]
     tools = [*shipped, entry(FOUND, effect="read_only", open_world=False), entry(DROPPED)]
     more.write_text(yaml.safe_dump({"tools": tools}), encoding="utf-8")
-    serve(installed, "-f", str(more))
-    yield installed
-    serve(installed)  # as every file begins; what was there before may have been another file's
+    try:
+        serve(installed, "-f", str(more))
+        yield installed
+    finally:
+        serve(installed)  # as every file begins; what was there before may have been another file's
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +98,7 @@ def test_n21_a_definition_that_changes_is_in_quarantine_everywhere_until_it_is_a
 def test_an_upstream_hears_nobody_without_the_gates_credential(gate: Place) -> None:
     program = """
 import http.client, ssl
-there = http.client.HTTPSConnection("localhost", 8443, timeout=5, context=ssl._create_unverified_context())
+there = http.client.HTTPSConnection("localhost", 8443, timeout=30, context=ssl._create_unverified_context())
 there.request("POST", "/mcp", "{}")
 print(there.getresponse().status)
 """

@@ -49,6 +49,7 @@ async def gate(directory: Path, upstream: str, roles: Iterable[tuple[str, ...]])
     made = Guarded()
     async with header_hop(made.way) as made.port:
         # The suite sends the Origin of where it dials (DNS rebinding), so that one is allowed, and no other.
-        guarded.make(directory, upstream, origins=[f"http://localhost:{made.port}"], roles=roles)
+        laptop.patient(guarded.make(directory, upstream, origins=[f"http://localhost:{made.port}"], roles=roles))
         with laptop.up(directory, "--no-restart") as made.running:
+            made.running.ready()
             yield made

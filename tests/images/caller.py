@@ -19,7 +19,7 @@ headers = {
     "mcp-name": given["tool"],
 }
 trusted = ssl.create_default_context(cafile="/gate/pki/ca/ca.crt")
-connection = http.client.HTTPSConnection("localhost", 8443, context=trusted, timeout=20)
+connection = http.client.HTTPSConnection("localhost", 8443, context=trusted, timeout=60)
 message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
 connection.request("POST", "/mcp", json.dumps(message), headers)
 sys.stdout.write(connection.getresponse().read().decode())

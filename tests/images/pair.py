@@ -17,13 +17,20 @@ from tests.images.image import Image
 from tests.support import laptop
 
 _CALLER: Final = (Path(__file__).parent / "caller.py").read_text()
-_PATIENCE: Final = 60.0
+_PATIENCE: Final = 180.0
 _USER: Final = 65532
 _OWN: Final = """
 import os, sys
 for folder, folders, files in os.walk("/gate"):
     for name in (folder, *(os.path.join(folder, item) for item in folders + files)):
         os.lchown(name, *map(int, sys.argv[1:]))
+"""
+_READY: Final = """
+import http.client, ssl
+trusted = ssl.create_default_context(cafile="/gate/pki/ca/ca.crt")
+there = http.client.HTTPSConnection("localhost", 8444, context=trusted, timeout=60)
+there.request("GET", "/ready")
+print(there.getresponse().status)
 """
 _WRITE: Final = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.stdin.read())"
 
@@ -52,13 +59,13 @@ class Pair:
         return done.stdout + done.stderr
 
     def stop(self, container: str) -> int:
-        docker("stop", "--time", "30", container)
+        docker("stop", "--time", "60", container)
         return int(docker("inspect", "--format", "{{.State.ExitCode}}", container))
 
 
 @contextmanager
 def pair(images: dict[str, Image], directory: Path) -> Iterator[Pair]:
-    laptop.init(directory)
+    laptop.patient(laptop.init(directory))
     token, name = laptop.token(directory), f"sallyport-test-{uuid.uuid4().hex[:12]}"
     made = Pair(directory, token, f"{name}-pdp", f"{name}-pep")
     _give(images["pdp"], directory, _USER, _USER)
@@ -67,6 +74,7 @@ def pair(images: dict[str, Image], directory: Path) -> Iterator[Pair]:
         _start(images["pep"], made.pep, directory, f"container:{made.pdp}")
         until(lambda: '"event":"listening"' in made.logs(made.pep), lambda: made.logs(made.pdp) + made.logs(made.pep))
         until(lambda: "policy set in force" in made.logs(made.pdp), lambda: made.logs(made.pdp))
+        until(lambda: made.python(made.pep, _READY) == "200", lambda: made.logs(made.pep))
         yield made
     finally:
         run("rm", "--force", made.pep, made.pdp)

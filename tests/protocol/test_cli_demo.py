@@ -12,7 +12,10 @@ import pytest
 from sallyport.cli import samples, scenes
 from sallyport.cli.commands import demo
 from sallyport.cli.laptop import Laptop
-from tests.support.laptop import cli, here, init, up
+from tests.support.laptop import cli, here, init, patient, up
+
+pytestmark = pytest.mark.timeout(300)
+PLAYED = 120  # seconds in which a busy machine plays it
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +25,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def played(kept: Path) -> subprocess.CompletedProcess[str]:
-    return cli("demo", "--keep", kept)
+    return cli("demo", "--keep", kept, timeout=PLAYED)
 
 
 def test_the_demo_goes_as_told(played: subprocess.CompletedProcess[str]) -> None:
@@ -44,7 +47,7 @@ def _shape(text: str) -> str:
 def test_the_readme_shows_what_the_demo_prints() -> None:
     readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
     shown = readme.partition("<!-- demo -->")[2].partition("<!-- /demo -->")[0].strip().strip("`")
-    assert _shape(shown) == _shape(cli("demo").stdout)
+    assert _shape(shown) == _shape(cli("demo", timeout=PLAYED).stdout)
 
 
 def test_piped_it_is_plain_and_fits_a_screen(played: subprocess.CompletedProcess[str]) -> None:
@@ -68,8 +71,9 @@ def test_the_next_steps_of_a_kept_demo_can_be_typed(played: subprocess.Completed
 def test_without_keep_nothing_is_said_of_a_directory_that_is_gone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    directory = init(tmp_path / "laptop")
+    directory = patient(init(tmp_path / "laptop"))
     with up(directory, "--no-restart") as running:
+        running.ready()
         assert scenes.tricked(Laptop(directory), running.endpoint)
     said = capsys.readouterr().out
     assert "audit show" not in said
@@ -82,11 +86,12 @@ def test_it_shows_neither_bobs_file_nor_a_salary(played: subprocess.CompletedPro
 
 
 def test_what_does_not_go_as_told_fails_each_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    directory = init(tmp_path / "laptop")
+    directory = patient(init(tmp_path / "laptop"))
     (directory / "policies" / "agent_access.cedar").unlink()  # a denial where a permit is told
     loose = '@id("loose") permit (principal, action == Action::"read_file", resource) when { resource.owner == "bob" };'
     (directory / "policies" / "loose.cedar").write_text(loose)  # and a permit where a denial is told
     with up(directory, "--no-restart") as running:
+        running.ready()
         assert not scenes.own_file(Laptop(directory), running.endpoint)
         assert not scenes.tricked(Laptop(directory), running.endpoint)
     assert scenes.tampered(Laptop(directory))

@@ -10,18 +10,17 @@ import signal
 import socket
 import ssl
 import stat
+import time
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from tests.support.laptop import Up, cli, here, init, sallyport, start, token, up  # noqa: F401 — a fixture
+from sallyport.cli import ports
+from tests.support.bridge import alive
+from tests.support.laptop import PATIENCE, Up, cli, here, init, patient, sallyport, start, token, up  # noqa: F401 — a fixture
 
 LOOPBACK = ("0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F")
-
-
-def alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()
 
 
 def until_gone(*pids: int) -> None:
@@ -32,7 +31,7 @@ def until_gone(*pids: int) -> None:
         except ProcessLookupError:
             continue
         try:
-            ended, _, _ = select.select([descriptor], [], [], 30)
+            ended, _, _ = select.select([descriptor], [], [], PATIENCE)
         finally:
             os.close(descriptor)
         assert ended, f"{pid} outlived its parent"
@@ -40,7 +39,10 @@ def until_gone(*pids: int) -> None:
 
 def listening(pid: int) -> set[str]:
     """Local addresses, in the kernel's hexadecimal, on which this process listens (TCP) or receives (UDP)."""
-    sockets = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()}
+    sockets: set[str] = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the process goes on with its work, and closes files
+            sockets.add(str(entry.readlink()))
     found: set[str] = set()
     for table, states in (("tcp", {"0A"}), ("tcp6", {"0A"}), ("udp", {"07"}), ("udp6", {"07"})):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
@@ -60,7 +62,13 @@ def test_endpoint_json_says_where_everything_is(sallyport: Up) -> None:  # noqa:
     assert Path(document["ca_file"]).is_absolute()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert all(map(alive, document["pids"].values()))
-    assert not any("warning" in line for line in sallyport.said), sallyport.said
+    assert warnings(sallyport) == []
+
+
+def warnings(running: Up) -> list[str]:
+    """But for that of a start which takes long, as it may on a busy machine."""
+    lines = "".join(running.said).splitlines()
+    return [line for line in lines if "warning" in line and "not ready, every call is refused: " not in line]
 
 
 def test_nothing_listens_beyond_loopback(sallyport: Up) -> None:  # noqa: F811
@@ -115,13 +123,14 @@ def test_a_second_up_on_the_same_directory_is_refused(sallyport: Up) -> None:  #
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Path:
-    return init(tmp_path / "laptop")
+    return patient(init(tmp_path / "laptop"))
 
 
 def test_plain_http_is_served_on_loopback_and_sigterm_stops_it_cleanly(fresh: Path) -> None:
     with up(fresh, "--plain-http") as running:
         endpoint = running.endpoint
         assert endpoint.mcp_url.startswith("http://127.0.0.1:")
+        running.ready()
         assert permitted(fresh)
         assert running.stop(signal.SIGTERM) == 0
     assert not alive(endpoint.pep)
@@ -139,12 +148,19 @@ def test_a_dead_child_comes_back_and_endpoint_json_says_so(fresh: Path) -> None:
         after = running.endpoint
         assert (after.pep, after.mcp_url, after.pdp_address) == (before.pep, before.mcp_url, before.pdp_address)
         assert after.pdp != before.pdp
-        assert permitted(fresh)
+        until_permitted(fresh)
         os.kill(after.pep, signal.SIGKILL)
         running.until("Ctrl-C stops both")
         assert running.endpoint.pep != after.pep
         assert running.endpoint.mcp_url == before.mcp_url
-        assert permitted(fresh)
+        until_permitted(fresh)
+
+
+def until_permitted(directory: Path) -> None:
+    """The PEP finds a PDP that is back when it dials it next."""
+    deadline = time.monotonic() + PATIENCE
+    while not permitted(directory):
+        assert time.monotonic() < deadline, "no call is permitted again"
 
 
 def permitted(directory: Path) -> bool:
@@ -186,14 +202,9 @@ def test_a_taken_default_port_is_replaced_and_said(fresh: Path) -> None:
             running.stop()
 
 
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in sockets]
-
-
 def test_every_port_that_the_files_name_is_used_if_it_is_free(fresh: Path) -> None:
-    mcp, management, pdp, health = free_ports(4)
+    taken: set[int] = set()
+    mcp, management, pdp, health = (ports.free(taken) for _ in range(4))
     named = {"8443": mcp, "8444": management, "7351": pdp, "7352": health}
     for config in (fresh / "pep.yaml", fresh / "pdp.yaml"):
         text = config.read_text()
@@ -210,7 +221,7 @@ def test_every_port_that_the_files_name_is_used_if_it_is_free(fresh: Path) -> No
             running.stop()
     assert (found.mcp_url, found.pdp_address) == (f"https://127.0.0.1:{mcp}/mcp", f"127.0.0.1:{pdp}")
     assert f":{management}" not in found.management_url
-    assert "".join(running.said).count("warning") == 1
+    assert len(warnings(running)) == 1
 
 
 def test_up_says_what_tokens_must_be_for(sallyport: Up) -> None:  # noqa: F811
@@ -222,7 +233,7 @@ def test_up_says_what_tokens_must_be_for(sallyport: Up) -> None:  # noqa: F811
 def test_what_the_metadata_says_is_what_a_client_dials(sallyport: Up) -> None:  # noqa: F811
     found = sallyport.endpoint
     trust = ssl.create_default_context(cafile=found.ca_file)
-    with httpx2.Client(verify=trust, trust_env=False) as http:
+    with httpx2.Client(verify=trust, trust_env=False, timeout=PATIENCE) as http:
         refused = http.post(found.mcp_url, json={})
         where = refused.headers["www-authenticate"].partition('resource_metadata="')[2].rstrip('"')
         assert http.get(where).json()["resource"] == found.mcp_url

@@ -24,7 +24,7 @@ async def connected(running: Up, mode: str, token: str) -> AsyncIterator[Client]
     trust = ssl.create_default_context(cafile=running.endpoint.ca_file)
     headers = {"Authorization": f"Bearer {token}"}
     async with (
-        httpx2.AsyncClient(headers=headers, verify=trust, trust_env=False) as http,
+        httpx2.AsyncClient(headers=headers, verify=trust, trust_env=False, timeout=laptop.PATIENCE) as http,
         Client(streamable_http_client(running.endpoint.mcp_url, http_client=http), mode=mode) as client,
     ):
         yield client

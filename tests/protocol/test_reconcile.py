@@ -235,7 +235,7 @@ async def test_a_kill_of_either_service_under_load_raises_no_alarm(tmp_path: Pat
             os.kill(getattr(running.endpoint, service), signal.SIGKILL)
             await asyncio.to_thread(running.until, "Ctrl-C stops both")
             stop.set()
-            await asyncio.wait_for(asyncio.gather(*clients), 30)
+            await asyncio.wait_for(asyncio.gather(*clients), laptop.PATIENCE)
         assert here("audit", "reconcile", directory).returncode == 0
         living = Kept(directory).reconciled()
         assert living.alarms == []

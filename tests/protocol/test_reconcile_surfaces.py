@@ -106,7 +106,7 @@ async def streams(made: Surfaces) -> None:
             heard.set()
 
         task = asyncio.create_task(made.gate.handle(made.request("subscriptions/listen", wanted), emit))
-        await asyncio.wait_for(heard.wait(), 10)
+        await asyncio.wait_for(heard.wait(), 60)
         task.cancel() if goes else made.gate.behind.stopping.set()
         await asyncio.gather(task, return_exceptions=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import ssl
 from collections.abc import Iterator
 from typing import Any
@@ -27,10 +26,11 @@ WRITE: dict[str, Any] = {"name": "write_file", "arguments": {"path": "alice/note
 
 @pytest.fixture(scope="module")
 def scoped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    directory = laptop.init(tmp_path_factory.mktemp("scopes") / "laptop")
+    directory = laptop.patient(laptop.init(tmp_path_factory.mktemp("scopes") / "laptop"))
     (directory / "policies/business_hours.cedar").unlink()
     (directory / "policies/scopes.cedar").write_text(SCOPED)
     with laptop.up(directory, "--no-restart") as running:
+        running.ready()
         yield running
 
 
@@ -46,7 +46,7 @@ def write(scoped: Up, era: str, **who: Any) -> httpx2.Response:
         params = {"_meta": META, **WRITE}
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
     trust = ssl.create_default_context(cafile=scoped.endpoint.ca_file)
-    with httpx2.Client(verify=trust, trust_env=False) as http:
+    with httpx2.Client(verify=trust, trust_env=False, timeout=laptop.PATIENCE) as http:
         return http.post(scoped.endpoint.mcp_url, json=message, headers=headers)
 
 
@@ -63,7 +63,7 @@ def test_a_modern_client_gets_403_with_the_scope_to_ask_for_and_where(scoped: Up
     metadata = told["resource_metadata"].strip('"')
     assert metadata.endswith("/.well-known/oauth-protected-resource/mcp")
     trust = ssl.create_default_context(cafile=scoped.endpoint.ca_file)
-    with httpx2.Client(verify=trust, trust_env=False) as http:
+    with httpx2.Client(verify=trust, trust_env=False, timeout=laptop.PATIENCE) as http:
         assert http.get(f"{origin}/.well-known/oauth-protected-resource/mcp").status_code == 200
 
 
@@ -92,8 +92,6 @@ def test_n9_to_whom_the_tool_is_hidden_no_scope_is_named(scoped: Up) -> None:
 
 def test_a_missing_scope_is_recorded_as_such(scoped: Up) -> None:
     decision = write(scoped, "2026-07-28").json()["error"]["data"]["decision_id"]
-    streams = sorted((scoped.directory / "audit").glob("pep-*/*.jsonl"))
-    found = [json.loads(line) for file in streams for line in file.read_text().splitlines()]
-    (record,) = [each for each in found if each.get("decision_id") == decision]
+    (record,) = [each for each in laptop.records(scoped.directory) if each.get("decision_id") == decision]
     assert (record["reason"], record["detail"]) == ("insufficient_scope", "scope missing: mcp:write")
     assert (record["effect"], record["reasons"]) == ("deny", ["scopes.write"])

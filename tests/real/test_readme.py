@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from sallyport.cli import ports
 from tests.real.conftest import installed
-from tests.real.test_through_the_gate import ready, whole
+from tests.real.test_through_the_gate import whole
 from tests.support import laptop
 
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -34,8 +35,7 @@ def port(told: str) -> Iterator[str]:
     assert found
     program = installed("everything")
     assert found[1] in program[-1]
-    with socket.create_server(("", 0)) as free:
-        number = str(free.getsockname()[1])
+    number = str(ports.free(set()))
     with server([*program, *shlex.split(found[2])], number):
         yield number
 
@@ -76,7 +76,7 @@ def test_a_server_over_http_stands_behind_the_gate_as_the_readme_tells_it(told: 
     assert [command[0] for command in first] == ["init", "catalog", "catalog"]
     assert start == ("up", str(directory))
     with laptop.up(directory, "--no-restart") as running:
-        ready(running)
+        running.ready()
         echoed, hidden = laptop.here(*permitted), laptop.here(*denied)
     assert (echoed.returncode, "hello" in echoed.stdout) == (0, True), echoed.stderr
     assert (hidden.returncode, "PATH" in hidden.stdout + hidden.stderr) == (DENIED, False), hidden.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,6 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from sallyport.cli import readiness
 from tests.real.conftest import Place
 from tests.support import laptop
 
@@ -48,15 +46,8 @@ def guarded(directory: Path, name: str, place: Place, *tools: str) -> Iterator[P
     assert approved.returncode == 0, approved.stderr
     assert urlsplit(url).netloc in (directory / "pep.yaml").read_text()
     with laptop.up(directory, "--no-restart") as running:
-        ready(running)
+        running.ready()  # until the upstream was asked all that it has is in quarantine; a real one may take seconds
         yield directory
-
-
-def ready(running: laptop.Up) -> None:
-    """Until the upstream was asked all that it has is in quarantine; a real server may take seconds to start."""
-    place, deadline = running.endpoint, time.monotonic() + 60
-    while why := readiness.reasons(place.management_url, place.ca_file):
-        assert time.monotonic() < deadline, why
 
 
 def call(directory: Path, tool: str, *arguments: str) -> tuple[int, str]:

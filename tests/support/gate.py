@@ -90,8 +90,7 @@ class Gate:
 
     def records(self, service: str = "pep") -> list[dict[str, Any]]:
         """Everything in the PEP's audit so far, as written; `service="pdp"` for the other witness."""
-        files = sorted((self.directory / "audit").glob(f"{service}-*/*.jsonl"))
-        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        return laptop.records(self.directory, service)
 
 
 def body(answer: Answer) -> dict[str, Any]:
@@ -106,12 +105,13 @@ async def gate(
     without: tuple[str, ...] = (),
     policies: Mapping[str, str] = _NONE,
     otlp: str = "",
+    deadline_ms: int = 5000,  # a busy machine is no outage
     prepare: Callable[[Path], None] = lambda _: None,
 ) -> AsyncIterator[Gate]:
     """`sallyport init` into a fresh directory, then all parts put together as the processes do it.
 
     `without` names policy files to leave out, such as the one that looks at the clock, `policies` gives others to add;
-    `otlp` is where spans go, `prepare` may change the directory as an operator would.
+    `otlp` is where spans go, `deadline_ms` the PDP's time for an answer, `prepare` may change the directory as an operator would.
     """
     made = laptop.init(directory)
     for name in without:
@@ -119,7 +119,9 @@ async def gate(
     for name, text in policies.items():
         (made / "policies" / name).write_text(text)
     prepare(made)
-    chosen = pdp_settings.load(made / "pdp.yaml").model_copy(update={"listen": "127.0.0.1:0", "health": "127.0.0.1:0"})
+    chosen = pdp_settings.load(made / "pdp.yaml")
+    patient = chosen.limits.model_copy(update={"deadline_ms": deadline_ms})
+    chosen = chosen.model_copy(update={"listen": "127.0.0.1:0", "health": "127.0.0.1:0", "limits": patient})
     in_force, snapshot = InForce(), load(mounted_dir.read(chosen.policies))
     in_force.put(snapshot)
     tracing = Tracing("pdp", otlp)
@@ -133,7 +135,7 @@ async def gate(
             serving(chosen, in_force, tracing, Observers([recorder])) as pdp,
         ):
             recorder.reloaded(Reloaded(True, snapshot.revision, snapshot.revision, (), 0.0, "start"))
-            address = pep.pdp.model_copy(update={"address": pdp.listen})
+            address = pep.pdp.model_copy(update={"address": pdp.listen, "deadline_ms": deadline_ms})
             changed = {"pdp": address, "telemetry": telemetry, "egress": (*pep.egress, *collector)}
             async with assembly.assembled(pep.model_copy(update=changed)) as parts:
                 yield Gate(made, parts.rooms, parts.behind, Pipeline(parts.rooms))

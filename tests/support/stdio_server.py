@@ -9,6 +9,7 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 
 server = MCPServer("on the SDK")
+WAITING: list[object] = []  # calls of `wait` that came
 
 
 @server.tool()
@@ -25,8 +26,14 @@ async def count(to: int, ctx: Context) -> str:
 
 @server.tool()
 async def wait(ctx: Context) -> str:
+    WAITING.append(ctx.request_id)
     await asyncio.Event().wait()
     return "never"
+
+
+@server.tool()
+def waiting() -> int:
+    return len(WAITING)
 
 
 @server.tool()

@@ -55,9 +55,9 @@ def _tool(name: str, upstream: str = "one", **input_: Any) -> dict[str, Any]:
 
 
 def entries(url: str) -> dict[str, Any]:
-    """What the catalog has besides the shipped tools, of two upstreams that are one server."""
+    """What the catalog has besides the shipped tools, of two upstreams that are one server and differ by their paths."""
     return {
-        "upstreams": {"one": {"url": url, "era": MODERN}, "two": {"url": url, "era": MODERN}},
+        "upstreams": {"one": {"url": url, "era": MODERN}, "two": {"url": f"{url}/two", "era": MODERN}},
         "tools": [
             _tool("echo", text={"type": "string"}),
             _tool("ask", "one", text={"type": "string"}),

@@ -31,7 +31,7 @@ class Prometheus:
 
     def ask(self, path: str, **parameters: str) -> Any:
         query = urllib.parse.urlencode(parameters)
-        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=PATIENCE) as answer:
             told: Any = strict_json.parse(answer.read())
         assert told["status"] == "success", told
         return told["data"]
@@ -39,7 +39,7 @@ class Prometheus:
     def ready(self) -> bool:
         """It listens before it answers questions: until then it says 503."""
         try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=10):
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=PATIENCE):
                 return True
         except OSError:
             return False

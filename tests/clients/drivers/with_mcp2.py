@@ -18,7 +18,7 @@ from tests.clients.drivers.report import ASKED, report
 async def main(url: str, mode: str) -> None:
     headers = {"Authorization": f"Bearer {os.environ['TOKEN']}"}
     async with (
-        httpx2.AsyncClient(headers=headers) as http,
+        httpx2.AsyncClient(headers=headers, timeout=60) as http,
         Client(streamable_http_client(url, http_client=http), mode=mode) as client,
     ):
         tools = [tool.name for tool in (await client.list_tools()).tools]

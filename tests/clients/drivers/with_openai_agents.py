@@ -17,7 +17,8 @@ from tests.clients.drivers.report import ASKED, report
 
 async def main(url: str) -> None:
     headers = {"Authorization": f"Bearer {os.environ['TOKEN']}"}
-    async with MCPServerStreamableHttp(params={"url": url, "headers": headers}) as server:
+    params = {"url": url, "headers": headers, "timeout": 60}
+    async with MCPServerStreamableHttp(params=params, client_session_timeout_seconds=60) as server:
         tools = [tool.name for tool in await server.list_tools()]
         answers: list[Any] = []
         for name, arguments in ASKED:

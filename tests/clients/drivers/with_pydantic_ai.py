@@ -17,7 +17,7 @@ from tests.clients.drivers.report import ASKED, report
 
 async def main(url: str) -> None:
     headers = {"Authorization": f"Bearer {os.environ['TOKEN']}"}
-    async with MCPToolset(url, headers=headers) as toolset:
+    async with MCPToolset(url, headers=headers, init_timeout=60) as toolset:
         tools = [tool.name for tool in await toolset.list_tools()]
         answers: list[Any] = []
         for name, arguments in ASKED:

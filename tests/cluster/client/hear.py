@@ -27,7 +27,7 @@ async def hear(url: str) -> None:
     headers = {"Authorization": f"Bearer {(IDENTITY / 'token').read_text().strip()}"}
     async with (
         httpx2.AsyncClient(
-            headers=headers, verify=trust(), timeout=httpx2.Timeout(10, read=None), trust_env=False
+            headers=headers, verify=trust(), timeout=httpx2.Timeout(60, read=None), trust_env=False
         ) as http,
         Client(streamable_http_client(url, http_client=http)) as client,
         client.listen(tools_list_changed=True, resources_list_changed=True) as changes,

@@ -25,6 +25,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolRequest, CallToolRequestParams, CallToolResult
 
 IDENTITY = Path("/identity")
+PATIENCE = 10  # seconds for an answer
 OUTCOMES = {-32010: "denied", -32603: "unavailable"}
 
 
@@ -38,8 +39,8 @@ def trust() -> ssl.SSLContext:
 async def session(url: str) -> AsyncIterator[Client]:
     headers = {"Authorization": f"Bearer {(IDENTITY / 'token').read_text().strip()}"}
     async with (
-        httpx2.AsyncClient(headers=headers, verify=trust(), timeout=10, trust_env=False) as http,
-        Client(streamable_http_client(url, http_client=http), read_timeout_seconds=10) as client,
+        httpx2.AsyncClient(headers=headers, verify=trust(), timeout=PATIENCE, trust_env=False) as http,
+        Client(streamable_http_client(url, http_client=http), read_timeout_seconds=PATIENCE) as client,
     ):
         yield client
 

@@ -74,10 +74,12 @@ def _settings(release: Release, old: str, new: str) -> Iterator[None]:
         assert old in data["pep.yaml"]
         return {**data, "pep.yaml": data["pep.yaml"].replace(old, new)}
 
-    with _changed(release, "configmap", f"{release.fullname}-settings", "data", change):
+    try:
+        with _changed(release, "configmap", f"{release.fullname}-settings", "data", change):
+            release.restart_one()
+            yield
+    finally:
         release.restart_one()
-        yield
-    release.restart_one()
 
 
 def _ingress(change: Callable[[list[Any]], list[Any]]) -> Break:

@@ -67,7 +67,9 @@ class Release:
         plain = [f"{self.fullname}-test-{name}" for name in (*_GROUND, *roles)]
         names = ",".join(f"name={name},name={name}-{mark}" for name in plain)
         filters = ["--filter", names] if roles else []
-        ran = kube.helm("test", self.name, "-n", self.namespace, *filters, expect=None, seconds=600)
+        ran = kube.helm(
+            "test", self.name, "-n", self.namespace, *filters, "--timeout", "600s", expect=None, seconds=700
+        )
         return Told(ran.returncode == 0, ran.stdout + ran.stderr)
 
     def get(self, kind: str, name: str) -> dict[str, Any]:

@@ -204,9 +204,9 @@ async def test_at_its_deadline_a_batch_ends_before_another_question_is_read(tmp_
     class Slow(Full):
         def decided(self, decision: Decision) -> None:
             if decision.queries:
-                time.sleep(0.05)
+                time.sleep(0.5)
 
-    async with serving(tmp_path, seconds=0.2, observers=(Slow(),)) as pdp:
+    async with serving(tmp_path, seconds=2, observers=(Slow(),)) as pdp:
         found = await pdp.batch({"evaluations": [YES] * 64})
         judged = [decision for decision in pdp.memory.decisions if decision.queries]
     assert 1 <= len(judged) <= 5

@@ -28,6 +28,7 @@ from tests.contract.pdp_service.running import (
     in_force_of,
     question,
     settings,
+    until_it_ends,
     visibility,
 )
 
@@ -67,9 +68,9 @@ async def test_pii_no_value_of_a_question_is_told_and_every_answer_counts(
     tracing._provider = provider
     chosen, in_force = settings(tmp_path), in_force_of(POLICIES)
     metrics = Metrics(lambda: in_force.snapshot)
-    server = Server(chosen, in_force, tracing, Observers((metrics,)))
-    await server.start()
-    with capture_logs() as logs:
+    with until_it_ends() as strangers, capture_logs() as logs:
+        server = Server(chosen, in_force, tracing, Observers((metrics,)), strangers=strangers)
+        await server.start()
         try:
             async with connected(server, chosen, in_force) as pdp:
                 await ask_with_canaries(pdp)
@@ -91,13 +92,14 @@ async def test_pii_no_value_of_a_question_is_told_and_every_answer_counts(
 async def test_the_seal_is_checked_before_anything_is_counted(tmp_path: Path) -> None:
     chosen, in_force = settings(tmp_path), in_force_of(POLICIES)
     metrics = Metrics(lambda: in_force.snapshot)
-    server = Server(chosen, in_force, Tracing("pdp"), Observers((metrics,)))
-    await server.start()
-    try:
-        async with connected(server, chosen, in_force) as pdp:
-            payload = question().SerializeToString()
-            with pytest.raises(grpc.aio.AioRpcError):
-                await pdp.send(payload, mac=pdp.key.seal(Label.BATCH_QUESTION, payload))
-    finally:
-        await server.stop()
+    with until_it_ends() as strangers:
+        server = Server(chosen, in_force, Tracing("pdp"), Observers((metrics,)), strangers=strangers)
+        await server.start()
+        try:
+            async with connected(server, chosen, in_force) as pdp:
+                payload = question().SerializeToString()
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await pdp.send(payload, mac=pdp.key.seal(Label.BATCH_QUESTION, payload))
+        finally:
+            await server.stop()
     assert "sallyport_pdp_decisions_total{" not in metrics.exposition().decode()

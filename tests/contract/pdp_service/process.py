@@ -79,7 +79,7 @@ async def spawn(*arguments: str) -> asyncio.subprocess.Process:
 
 @asynccontextmanager
 async def started(
-    path: Path, *arguments: str, until: str = "policy set in force", seconds: float = SECONDS * 2
+    path: Path, *arguments: str, until: str = "policy set in force", seconds: float = SECONDS * 3
 ) -> AsyncIterator[Process]:
     process = Process(await spawn("--config", str(path), *arguments), path.parent / "run" / "hop.key")
     try:

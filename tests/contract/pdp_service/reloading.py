@@ -20,10 +20,9 @@ from sallyport.pdp.reload import Reloads
 from sallyport.pdp.reload_method import Operator
 from sallyport.pdp.server import Server
 from sallyport.pdp.settings import Reload
-from sallyport.pdp.strangers import Strangers
 from sallyport.pdp.vetting import Vetting
 from sallyport.runtime.telemetry import Tracing
-from tests.contract.pdp_service.running import SECONDS, Pdp, connected, settings
+from tests.contract.pdp_service.running import SECONDS, Pdp, connected, settings, until_it_ends
 
 POLL_SECONDS = 0.02
 
@@ -97,22 +96,22 @@ async def following(
     checked = Reload.model_validate({"seconds": seconds, "tests": tests})
     vets = Vetting(checked, command) if command else Vetting(checked)
     reloads = Reloads(directory, in_force, vets, Observers([heard]), poll=POLL_SECONDS)
-    strangers = Strangers()
-    operator = Operator(key, in_force, reloads, strangers, seconds=60)
-    server = Server(chosen, in_force, Tracing("pdp", ""), Observers([heard]), operator, strangers=strangers)
-    await server.start()
-    watching = asyncio.create_task(reloads.watch()) if watch else None
-    try:
-        await (heard.next() if watch else reloads.now("start"))
-        async with connected(server, chosen, in_force) as pdp:
-            yield Following(pdp, directory, reloads, vets, heard, key)
-    finally:
-        if watching is not None:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
-        await reloads.close()
-        await server.stop()
-        await vets.close()
+    with until_it_ends() as strangers:
+        operator = Operator(key, in_force, reloads, strangers, seconds=60)
+        server = Server(chosen, in_force, Tracing("pdp", ""), Observers([heard]), operator, strangers=strangers)
+        await server.start()
+        watching = asyncio.create_task(reloads.watch()) if watch else None
+        try:
+            await (heard.next() if watch else reloads.now("start"))
+            async with connected(server, chosen, in_force) as pdp:
+                yield Following(pdp, directory, reloads, vets, heard, key)
+        finally:
+            if watching is not None:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+            await reloads.close()
+            await server.stop()
+            await vets.close()
 
 
 def publish(directory: Path, files: Mapping[str, bytes]) -> None:

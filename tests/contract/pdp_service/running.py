@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from sallyport.pdp.observer import Observer, Observers
 from sallyport.pdp.server import Server
 from sallyport.pdp.settings import Audit, Limits, PdpSettings
 from sallyport.pdp.snapshot import Snapshot
+from sallyport.pdp.strangers import Strangers
 from sallyport.runtime import canonical_json, mounted_dir
 from sallyport.runtime.problems import ConfigError
 from sallyport.runtime.telemetry import Tracing
@@ -155,6 +157,21 @@ def settings(tmp_path: Path, policies: Path = POLICIES, **limits: int) -> PdpSet
     )
 
 
+@contextmanager
+def until_it_ends() -> Iterator[Strangers]:
+    """They are told of as long as the PDP's process lives; in this one a later line would stand in another test's log."""
+    handles: list[asyncio.TimerHandle] = []
+
+    def later(seconds: float, then: Callable[[], None]) -> None:
+        handles.append(asyncio.get_running_loop().call_later(seconds, then))
+
+    try:
+        yield Strangers(later)
+    finally:
+        for handle in handles:
+            handle.cancel()
+
+
 @asynccontextmanager
 async def connected(server: Server, chosen: PdpSettings, in_force: InForce) -> AsyncIterator[Pdp]:
     async with grpc.aio.insecure_channel(server.listen, options=OWN_CONNECTION) as channel:
@@ -165,13 +182,14 @@ async def connected(server: Server, chosen: PdpSettings, in_force: InForce) -> A
 async def running(tmp_path: Path, policies: Path = POLICIES, *observers: Observer, **limits: int) -> AsyncIterator[Pdp]:
     chosen = settings(tmp_path, policies, **limits)
     in_force = in_force_of(policies)
-    server = Server(chosen, in_force, Tracing("pdp", ""), Observers(observers))
-    await server.start()
-    try:
-        async with connected(server, chosen, in_force) as pdp:
-            yield pdp
-    finally:
-        await server.stop()
+    with until_it_ends() as strangers:
+        server = Server(chosen, in_force, Tracing("pdp", ""), Observers(observers), strangers=strangers)
+        await server.start()
+        try:
+            async with connected(server, chosen, in_force) as pdp:
+                yield pdp
+        finally:
+            await server.stop()
 
 
 async def health(address: str, service: str = "") -> int:

@@ -22,6 +22,7 @@ from tests.contract.pdp_service.running import (
     CATALOG_DIGEST,
     NOT_SERVING,
     POLICIES,
+    SECONDS,
     SERVING,
     connected,
     health,
@@ -38,11 +39,11 @@ async def test_a_pdp_that_cannot_record_makes_the_pep_not_ready_until_it_can(tmp
     await server.start()
     client = PdpClient(server.listen, HopKeyFile(chosen.hop_key))
     store = CatalogStore(POLICIES, compile_schema=compile_schema, reach=Reach(NAMES, {}, frozenset()))
-    pep = CatalogInForce(store, client, 5.0, lambda _names: None)
+    pep = CatalogInForce(store, client, SECONDS, lambda _names: None)
     try:
         async with connected(server, chosen, in_force) as pdp:
             for failure in ("", FULL, ""):
-                await pep.look(time.monotonic() + 5)
+                await pep.look(time.monotonic() + SECONDS)
                 state = await pdp.revision()
                 said = [f"audit: {failure}"] if failure else []
                 assert (state.ready, list(state.problems), state.catalog_digest) == (not failure, said, CATALOG_DIGEST)

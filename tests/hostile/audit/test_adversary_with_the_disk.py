@@ -327,7 +327,7 @@ def test_a_cut_stream_whose_lock_an_opponent_holds_is_not_taken_for_a_living_one
 
 def test_a_head_that_stays_unsigned_for_seconds_is_no_living_ones(home: Home) -> None:
     """Within the heartbeat of the last signature, but what came after it should have been signed long ago."""
-    with home.writing() as writer:
+    with home.writing(checkpoint_every=60) as writer:
         assert home.verify(now=time.time() + 8).exit_code == 0
         fill(writer, 2)
         assert home.verify(now=time.time() + 8).exit_code == 3

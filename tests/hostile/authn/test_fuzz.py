@@ -29,7 +29,9 @@ def authn(tmp_path: Path) -> Authenticators:
     return room(tmp_path)
 
 
-@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(value=st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=4),
        claim=st.sampled_from(["iss", "aud", "sub", "act", "azp", "org_id", "exp", "nbf", "iat", "jti", "scope", "roles",
                               "amr", "auth_time", "cnf", "client_id"]))  # fmt: skip
@@ -38,7 +40,9 @@ def test_n6_no_signed_claim_of_any_type_breaks_the_room(authn: Authenticators, c
     assert isinstance(authn.identify(request(token)), Caller | Refusal)
 
 
-@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(value=st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=4),
        member=st.sampled_from(["alg", "kid", "typ", "cty", "jwk", "zip"]))  # fmt: skip
 def test_n6_no_header_member_of_any_type_breaks_the_room(authn: Authenticators, member: str, value: Any) -> None:
@@ -46,7 +50,9 @@ def test_n6_no_header_member_of_any_type_breaks_the_room(authn: Authenticators, 
     assert isinstance(authn.identify(request(token)), Caller | Refusal)
 
 
-@hypothesis_settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(headers=st.lists(st.tuples(st.sampled_from([b"authorization", b"x-user-id", b"connection", b"x-roles"]) |
                                   st.binary(max_size=12), st.binary(max_size=40)), max_size=5))  # fmt: skip
 def test_n6_no_header_bytes_break_the_room_or_name_anybody(

@@ -93,14 +93,17 @@ def test_a_server_that_ignores_sigterm_is_killed(shared: Bridge) -> None:
 
 def test_an_unused_session_ends_and_a_used_one_stays(opponent: Start) -> None:
     running = opponent("--idle-seconds", "1")
-    with running.client() as http, session(running) as waiting:
+    with (
+        running.client() as http,
+        session(running) as waiting,
+        waiting.http.stream("GET", running.url, headers=waiting.headers),  # who listens, uses it
+    ):
         idle = Mcp(http, running.url)
         idle.begin()
         pid = idle.call("echo")["pid"]
-        with waiting.http.stream("GET", running.url, headers=waiting.headers):  # who listens, uses it
-            _none_left({pid})
-            assert idle.request("ping", {}).status_code == 404
-            assert waiting.request("ping", {}).status_code == 200
+        _none_left({pid})
+        assert idle.request("ping", {}).status_code == 404
+        assert waiting.request("ping", {}).status_code == 200
 
 
 @pytest.mark.parametrize(("text", "code"), [("#!/bin/sh\nexit 7\n", 7), ("no program\n", 127)])

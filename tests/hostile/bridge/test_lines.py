@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from tests.hostile.bridge.conftest import Start
-from tests.support.bridge import ACCEPT, Bridge, Mcp, said, session, until
+from tests.support.bridge import ACCEPT, PATIENCE, Bridge, Mcp, said, session, until
 
 
 def _events(answer: httpx2.Response) -> list[dict[str, Any]]:
@@ -114,7 +114,7 @@ def test_a_client_that_leaves_is_a_cancellation_of_its_request_alone(shared: Bri
                 mcp.url,
                 json={"jsonrpc": "2.0", "id": "gone", "method": "tools/call", "params": _call("never")},
                 headers=mcp.headers,
-                timeout=0.2,
+                timeout=httpx2.Timeout(PATIENCE, read=1),  # by then it has reached the server
             )
         until(lambda: _cancelled(mcp) == [2], "the server isn't told")
 
@@ -221,7 +221,7 @@ def test_n23_a_flood_of_one_server_stops_no_other_session(shared: Bridge) -> Non
                 bad.url,
                 json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": _call("flood")},
                 headers=bad.headers,
-                timeout=0.5,
+                timeout=httpx2.Timeout(PATIENCE, read=0.5),
             )
         for number in range(20):
             assert good.call("echo", value=number)["arguments"] == {"value": number}
@@ -247,7 +247,7 @@ def test_n25_what_a_slow_client_does_not_read_is_bounded_and_the_answer_gets_thr
 def test_requests_of_one_session_are_bounded(shared: Bridge) -> None:
     with session(shared) as mcp, ThreadPoolExecutor(40) as pool:
         limits = httpx2.Limits(max_connections=50)
-        with httpx2.Client(headers=dict(mcp.http.headers), limits=limits, timeout=20) as http:
+        with httpx2.Client(headers=dict(mcp.http.headers), limits=limits, timeout=PATIENCE) as http:
             many = Mcp(http, shared.url, mcp.headers)
             waiting = [pool.submit(many.request, "tools/call", _call("never"), number) for number in range(33)]
             until(lambda: any(asked.done() for asked in waiting), "none was refused")

@@ -19,8 +19,10 @@ from sallyport.pep.refusal import Reason
 from tests.support.calls import ALICE, ALICE_ID, NoResolvers, checked, fulfils_none
 from tests.support.fake_server import fake_server
 from tests.support.lying_pdp import Lie, LyingPdp, listening, tell_the_truth
+from tests.support.stopwatch import Stopwatch, own_garbage
 
 DEADLINE = 0.5  # seconds
+PATIENCE = 30.0  # seconds, where an answer comes
 CATALOG = "c" * 64
 FLOOD = bytes(100 << 20)
 
@@ -58,8 +60,13 @@ class Opening(NoResolvers):
         self.closed += 1
 
 
-async def ask(decider: Decider) -> Permit | Denied | Mismatch:
-    return await decider.call(ALICE, ALICE_ID, checked(), CATALOG, time.monotonic() + DEADLINE)
+async def ask(decider: Decider, seconds: float = DEADLINE) -> Permit | Denied | Mismatch:
+    return await decider.call(ALICE, ALICE_ID, checked(), CATALOG, time.monotonic() + seconds)
+
+
+async def permitted(decider: Decider) -> bool:
+    """By an honest PDP, however busy the machine is."""
+    return isinstance(await ask(decider, PATIENCE), Permit)
 
 
 def changed(change: Callable[[pb.Answer], object]) -> Lie:
@@ -121,7 +128,7 @@ LIES: dict[str, Lie] = {
 
 
 async def test_an_honest_permit_is_taken(opponent: tuple[LyingPdp, Decider]) -> None:
-    permit = await ask(opponent[1])
+    permit = await ask(opponent[1], PATIENCE)
     assert isinstance(permit, Permit)
     assert (permit.tool_name, permit.reasons) == ("read_file", ("opponent",))
 
@@ -130,12 +137,13 @@ async def test_an_honest_permit_is_taken(opponent: tuple[LyingPdp, Decider]) -> 
 async def test_n15_a_lie_under_the_right_key_is_no_permit(lie: Lie, opponent: tuple[LyingPdp, Decider]) -> None:
     pdp, decider = opponent
     pdp.lie = lie
-    started = time.monotonic()
-    assert isinstance(await ask(decider), Denied)
-    # The opponent shares this loop, so sealing 100 MB delays the client it attacks: that time is its own.
-    assert time.monotonic() - started < DEADLINE * 1.2 + (3.0 if lie is flood else 0.2)
+    with own_garbage():
+        since = Stopwatch()
+        assert isinstance(await ask(decider), Denied)
+        # The opponent shares this loop, so sealing 100 MB delays the client it attacks: that time is its own.
+        assert since.seconds < DEADLINE * 1.2 + (3.0 if lie is flood else 0.2)
     pdp.lie = tell_the_truth
-    assert isinstance(await ask(decider), Permit), "one lie must not outlast itself"
+    assert await permitted(decider), "one lie must not outlast itself"
 
 
 async def test_a_late_permit_is_no_permit(opponent: tuple[LyingPdp, Decider]) -> None:
@@ -162,7 +170,7 @@ async def test_an_answer_to_an_earlier_question_is_no_permit(opponent: tuple[Lyi
         return kept[0]
 
     pdp.lie = keep
-    assert isinstance(await ask(decider), Permit)
+    assert await permitted(decider)
     other = checked(arguments={"path": "bob/notes.txt"})
     replayed = await decider.call(ALICE, ALICE_ID, other, CATALOG, time.monotonic() + DEADLINE)
     assert isinstance(replayed, Denied)
@@ -182,11 +190,11 @@ async def test_an_answer_without_a_seal_is_no_answer(opponent: tuple[LyingPdp, D
     pdp, decider = opponent
     for mac in (b"", b"\0" * 32, b"\0"):
         pdp.mac = mac
-        denied = await ask(decider)
+        denied = await ask(decider, PATIENCE)
         assert isinstance(denied, Denied)
         assert "seal" in denied.refusal.detail
     pdp.mac = None
-    assert isinstance(await ask(decider), Permit)
+    assert await permitted(decider)
 
 
 async def test_a_revision_told_to_another_question_is_not_believed(
@@ -195,7 +203,7 @@ async def test_a_revision_told_to_another_question_is_not_believed(
     pdp, decider = opponent
     pdp.nonce = bytes(16)
     with pytest.raises(NoDecision, match="another question"):
-        await decider._client.revision(timeout=DEADLINE)
+        await decider._client.revision(timeout=PATIENCE)
 
 
 async def test_one_denied_resource_of_several_denies_the_call(opponent: tuple[LyingPdp, Decider]) -> None:
@@ -208,10 +216,10 @@ async def test_one_denied_resource_of_several_denies_the_call(opponent: tuple[Ly
         return answer.SerializeToString()
 
     pdp.lie = second_denied
-    until = time.monotonic() + DEADLINE
+    until = time.monotonic() + PATIENCE
     assert isinstance(await decider.call(ALICE, ALICE_ID, several, CATALOG, until), Denied)
     pdp.lie = tell_the_truth
-    until = time.monotonic() + DEADLINE
+    until = time.monotonic() + PATIENCE
     assert isinstance(await decider.call(ALICE, ALICE_ID, several, CATALOG, until), Permit)
 
 
@@ -224,7 +232,7 @@ async def test_n9_a_visible_answer_with_an_error_shows_nothing(opponent: tuple[L
         return answer.SerializeToString()
 
     pdp.lie = conditional
-    seen = await decider.visible(ALICE, ALICE_ID, ("read_file",), CATALOG, time.monotonic() + DEADLINE)
+    seen = await decider.visible(ALICE, ALICE_ID, ("read_file",), CATALOG, time.monotonic() + PATIENCE)
     assert isinstance(seen, Seen)
     assert not seen.names
 
@@ -236,19 +244,19 @@ async def test_what_a_resolver_opened_is_closed_when_the_call_is_denied(key_file
         client = PdpClient(address, HopKeyFile(key_file))
         decider = Decider(client, opening, fulfils_none)
         pdp.lie = changed(lambda answer: setattr(answer.results[0], "effect", pb.EFFECT_DENY))
-        assert isinstance(await ask(decider), Denied)
+        assert isinstance(await ask(decider, PATIENCE), Denied)
         pdp.lie = garbage
-        assert isinstance(await ask(decider), Denied)
+        assert isinstance(await ask(decider, PATIENCE), Denied)
         assert (opening.opened, opening.closed) == (2, 2)
         pdp.lie = tell_the_truth
-        assert isinstance(await ask(decider), Permit)
+        assert await permitted(decider)
         assert (opening.opened, opening.closed) == (3, 2)
         await client.close()
 
 
 async def test_many_calls_at_once_all_get_their_answer(opponent: tuple[LyingPdp, Decider]) -> None:
     _, decider = opponent
-    until = time.monotonic() + 10
+    until = time.monotonic() + PATIENCE
     asked = (decider.call(ALICE, ALICE_ID, checked(), CATALOG, until) for _ in range(400))
     answers = await asyncio.gather(*asked)
     assert all(isinstance(answer, Permit) for answer in answers)
@@ -292,9 +300,10 @@ async def test_a_broken_line_is_a_refusal_within_the_deadline(peer: Peer, key_fi
 
     async with fake_server(serve) as port:
         client = PdpClient(f"127.0.0.1:{port}", HopKeyFile(key_file))
-        started = time.monotonic()
-        denied = await ask(Decider(client, NoResolvers(), fulfils_none))
-        assert time.monotonic() - started < DEADLINE * 1.2 + 0.1
+        with own_garbage():
+            since = Stopwatch()
+            denied = await ask(Decider(client, NoResolvers(), fulfils_none))
+            assert since.seconds < DEADLINE * 1.2 + 0.1
         await client.close()
     assert served
     assert isinstance(denied, Denied)
@@ -311,9 +320,9 @@ async def test_calls_work_within_a_second_of_the_pdps_return(key_file: Path) -> 
         assert isinstance(await ask(decider), Denied)
     HopKey.generate().write(key_file)  # a PDP that starts anew writes a new key
     async with listening(LyingPdp(HopKey.from_file(key_file)), address):
-        returned = time.monotonic()
+        returned = Stopwatch()
         while not isinstance(await ask(decider), Permit):
-            assert time.monotonic() - returned < 1.0
+            assert returned.seconds < 1.0
     await client.close()
 
 
@@ -323,7 +332,7 @@ def descriptors_open() -> int:
 
 async def test_failing_calls_leave_no_descriptor_and_no_task_behind(opponent: tuple[LyingPdp, Decider]) -> None:
     pdp, decider = opponent
-    assert isinstance(await ask(decider), Permit)
+    assert await permitted(decider)
     pdp.lie = garbage
     descriptors, tasks = descriptors_open(), len(asyncio.all_tasks())
     for _ in range(50):

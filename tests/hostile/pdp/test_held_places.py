@@ -24,7 +24,7 @@ async def hold(channel: grpc.aio.Channel, method: str, count: int) -> list[Any]:
 
 
 async def test_n26_whoever_begins_calls_without_asking_gives_the_places_back(tmp_path: Path) -> None:
-    async with running(tmp_path, deadline_ms=300, concurrency=HELD) as pdp:
+    async with running(tmp_path, deadline_ms=1500, concurrency=HELD) as pdp:
         async with grpc.aio.insecure_channel(pdp.server.listen, options=OWN_CONNECTION) as stranger:
             begun = await hold(stranger, "/sallyport.authz.v1.AuthorizationService/Evaluate", HELD)
             ended = await asyncio.gather(*(call.code() for call in begun))

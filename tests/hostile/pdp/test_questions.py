@@ -14,6 +14,7 @@ import pytest
 from sallyport.authz.v1 import authz_pb2 as pb
 from sallyport.contract.seal import HopKey, Label
 from tests.contract.pdp_service.running import Pdp, evaluation, question, running, visibility
+from tests.support.stopwatch import own_garbage
 
 METHOD = "/sallyport.authz.v1.AuthorizationService/"
 UNKNOWN_FIELD = b"\xf8\x07\x01"  # field 127, varint 1
@@ -199,13 +200,18 @@ async def test_n26_bytes_that_are_no_message_leave_nothing_in_the_log_and_tell_t
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """gRPC itself would write a traceback for each: whoever is on loopback could fill the disk."""
+    with own_garbage():  # what others have left may be told of when it is collected
+        await no_messages(tmp_path)
+    assert not caplog.records
+
+
+async def no_messages(tmp_path: Path) -> None:
     async with running(tmp_path) as pdp:
         for method in ("Evaluate", "EvaluateBatch", "GetRevision", "GetCatalog"):
             call: Any = pdp.channel.unary_unary(METHOD + method)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call(b"\xff\xff", timeout=10)
             assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.INVALID_ARGUMENT, "")
-    assert not caplog.records
 
 
 async def test_without_the_hop_key_nobody_learns_anything(tmp_path: Path) -> None:

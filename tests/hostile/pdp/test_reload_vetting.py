@@ -16,6 +16,7 @@ from tests.contract.pdp_service.process import config, started
 from tests.contract.pdp_service.reloading import Following, following, publish
 from tests.contract.pdp_service.running import POLICIES, SECONDS
 from tests.support import policy_dir
+from tests.support.upstream_leg import until
 
 BEFORE = policy_dir.files()
 AFTER = policy_dir.files(
@@ -144,8 +145,7 @@ async def test_a_checker_that_is_not_needed_any_more_ends(tmp_path: Path, monkey
         for files in (AFTER, BEFORE):
             publish(pdp.directory, files)
             assert (await pdp.reload()).loaded
-            await asyncio.sleep(0.01)
-            assert pdp.vetting._child is None
+            await until(lambda: pdp.vetting._child is None)
 
 
 FULL = "from sallyport.pdp import memory; memory.left = lambda: 0"

@@ -40,13 +40,10 @@ DRAIN = 4.0
 
 def patient(directory: Path, drain_seconds: float = 0) -> Path:
     """A Sallyport whose PDP may be slow: a busy machine must not look like a call that was cut."""
-    made = laptop.init(directory)
-    for name, part in (("pep.yaml", "pdp"), ("pdp.yaml", "limits")):
-        chosen = yaml.safe_load((made / name).read_text())
-        chosen[part]["deadline_ms"] = 10_000
-        if name == "pep.yaml":
-            chosen["limits"]["drain_seconds"] = drain_seconds
-        (made / name).write_text(yaml.safe_dump(chosen))
+    made = laptop.patient(laptop.init(directory), 10_000)
+    chosen = yaml.safe_load((made / "pep.yaml").read_text())
+    chosen["limits"]["drain_seconds"] = drain_seconds
+    (made / "pep.yaml").write_text(yaml.safe_dump(chosen))
     return made
 
 

@@ -24,6 +24,7 @@ from tests.support.laptop import Up
 from tests.support.messages import META
 from tests.support.recording_upstream import Recording, recording
 from tests.support.second_key import SecondKey
+from tests.support.stopwatch import Stopwatch
 from tests.support.upstream_leg import LEGACY, MODERN
 
 ROLE: Final = "everything"
@@ -84,6 +85,10 @@ class Front:
     @property
     def directory(self) -> Path:
         return self.running.directory
+
+    def stopwatch(self) -> Stopwatch:
+        """Of what the gate takes, whoever else has the machine meanwhile."""
+        return Stopwatch(self.running.endpoint.pep, self.running.endpoint.pdp)
 
     def token(self, *, signed_by: SecondKey | None = None, **who: Any) -> str:
         """Of alice by coding-bot, or of `who`: fields of issuer.Identity. By the usual key, or by another."""
@@ -238,9 +243,16 @@ def prepared(directory: Path, upstreams: Mapping[str, Entry], catalog: Mapping[s
     merge(directory / "policies/roles.yaml", {"roles": {ROLE: {"permissions": [*_PERMISSIONS]}}})
     pep = yaml.safe_load((directory / "pep.yaml").read_text())
     pep["issuers"][0]["roles"]["map"][ROLE] = ROLE
-    pep["pdp"]["deadline_ms"] = 5000  # a crowd of callers on a busy machine is no outage
     pep["egress"] = sorted({urlsplit(entry["url"]).netloc for entry in upstreams.values()})
     (directory / "pep.yaml").write_text(yaml.safe_dump(pep))
+    laptop.patient(directory)  # a crowd of callers on a busy machine is no outage
+
+
+def put(file: Path, text: str) -> None:
+    """Into a folder that is followed, where half a file must never stand."""
+    fresh = file.parent.parent / f".{file.name}"
+    fresh.write_text(text)
+    fresh.replace(file)
 
 
 def merge(file: Path, more: Mapping[str, Any]) -> None:
@@ -249,7 +261,7 @@ def merge(file: Path, more: Mapping[str, Any]) -> None:
         old = document.get(key)
         document[key] = [*(old or []), *value] if isinstance(value, list) else {**(old or {}), **value}
     plain = json.loads(json.dumps(document))  # what stands there twice would become an anchor
-    file.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    put(file, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
 
 
 def written(directory: Path) -> int:
@@ -279,6 +291,8 @@ def intended(directory: Path) -> tuple[dict[str, int], set[str]]:
     ends, outcomes, at = {}, set(), 0
     for file in sorted((directory / "audit").glob("pep-*/*.jsonl")):
         for line in file.read_bytes().splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                break  # it is being written
             at += len(line)
             record = json.loads(line)
             if record["kind"] == "intent":

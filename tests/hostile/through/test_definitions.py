@@ -122,9 +122,10 @@ async def gate(tmp_path_factory: pytest.TempPathFactory, door: Door) -> AsyncIte
 
 
 async def until_listed(gate: Front, *names: str, wanted: bool, seconds: float = SOON) -> None:
-    async with asyncio.timeout(seconds):
-        while await listed(gate) & {*names} != ({*names} if wanted else set()):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    deadline = time.monotonic() + seconds
+    while await listed(gate) & {*names} != ({*names} if wanted else set()):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
 
 
 async def listed(gate: Front) -> set[str]:

@@ -12,7 +12,7 @@ from tests.hostile.through.front import LEGACY, MODERN, Front, front, tool
 from tests.support.recording_upstream import Recording, Seen
 from tests.support.upstream_leg import answer, chunk, event, stream_head, until
 
-LIMIT_MS: Final = 300
+LIMIT_MS: Final = 1000  # so long that on a busy machine, too, the upstream is reached within it
 OVER: Final = f"took longer than its limit of {LIMIT_MS} ms"
 WIDE: Final = (2**53, 2**63 - 1, -(2**63), 2**64 - 1)
 LEVEL: Final = {"_meta": {"io.modelcontextprotocol/logLevel": "info"}}

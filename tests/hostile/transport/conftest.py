@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -21,7 +22,8 @@ from sallyport.runtime import tls
 from tests.support import pki
 from tests.support.raw_http import BOUND
 
-LIMITS = Limits(body_bytes=4096, receive_seconds=0.3, idle_seconds=5, handshake_seconds=0.3, linger_seconds=0.1)
+LIMITS = Limits(body_bytes=4096, receive_seconds=BOUND, idle_seconds=BOUND, handshake_seconds=BOUND, linger_seconds=0.1)
+HURRIED = dataclasses.replace(LIMITS, receive_seconds=0.5, handshake_seconds=0.5)  # where being cut is what is tested
 
 
 class Refusals:

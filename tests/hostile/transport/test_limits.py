@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import time
 
 import pytest
 
 from sallyport.pep.model import Answer, Emit, Request
 from sallyport.pep.refusal import Reason
-from tests.hostile.transport.conftest import LIMITS, Gate
+from tests.hostile.transport.conftest import HURRIED, LIMITS, Gate
 from tests.support.raw_http import BOUND, RawClient, request
+from tests.support.stopwatch import Stopwatch
 
 CHUNKED = request(headers=[("Transfer-Encoding", "chunked")], length=False)
 
@@ -29,14 +29,14 @@ async def trickle(client: RawClient, data: bytes) -> None:
 async def test_n24_a_slow_request_is_cut_at_the_deadline_while_another_is_served(
     gate: Gate, begin: bytes, drop: bytes
 ) -> None:
-    running = await gate.start()
+    running = await gate.start(HURRIED)
     async with RawClient(running.port) as slow, RawClient(running.port) as good:
-        started = time.monotonic()
+        since = Stopwatch()
         await slow.send(begin)
         drip = asyncio.create_task(trickle(slow, drop))
         assert (await good.ask(request(b"{}"))).status == 200
         answer = await slow.closed()
-        taken = time.monotonic() - started
+        taken = since.seconds
         drip.cancel()
         assert answer.startswith((b"HTTP/1.1 408 ", b"HTTP/1.1 400 "))
         assert taken < 2
@@ -44,14 +44,14 @@ async def test_n24_a_slow_request_is_cut_at_the_deadline_while_another_is_served
 
 
 async def test_n24_a_silent_connection_is_cut_at_the_deadline(gate: Gate) -> None:
-    running = await gate.start()
+    running = await gate.start(HURRIED)
     async with RawClient(running.port) as silent:
         assert (await silent.closed()).startswith(b"HTTP/1.1 408 ")
     await gate.refusals.wait_for(Reason.TIMEOUT)
 
 
 async def test_n24_the_deadline_holds_for_the_second_request_too(gate: Gate) -> None:
-    running = await gate.start()
+    running = await gate.start(HURRIED)
     async with RawClient(running.port) as client:
         assert (await client.ask(request(b"{}"))).status == 200
         await client.send(b"POST /mcp")
@@ -114,7 +114,7 @@ async def test_a_client_that_asks_first_is_told_to_go_on(gate: Gate) -> None:
 
 
 async def test_n26_silent_connections_give_way_to_a_newcomer(gate: Gate) -> None:
-    running = await gate.start(dataclasses.replace(LIMITS, connections=4, receive_seconds=BOUND))
+    running = await gate.start(dataclasses.replace(LIMITS, connections=4))
     silent = [await RawClient(running.port).__aenter__() for _ in range(12)]
     async with RawClient(running.port) as client:
         assert (await client.ask(request(b"{}"))).status == 200
@@ -145,7 +145,7 @@ async def test_n26_a_connection_at_work_is_never_cut_for_a_newcomer(gate: Gate) 
 
 
 async def test_n24_500_slow_connections_are_all_cut_and_the_descriptors_come_back(gate: Gate) -> None:
-    running = await gate.start()
+    running = await gate.start(HURRIED)
     slow = [await RawClient(running.port).__aenter__() for _ in range(500)]
     async with RawClient(running.port) as good:
         assert (await good.ask(request(b"{}"))).status == 200

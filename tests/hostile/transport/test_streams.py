@@ -11,6 +11,7 @@ from sallyport.pep.model import Answer, Emit, Request
 from sallyport.pep.transport import reply
 from tests.hostile.transport.conftest import Gate
 from tests.support.raw_http import BOUND, RawClient, request
+from tests.support.upstream_leg import until
 
 STREAMS = (("Accept", "application/json, text/event-stream"),)
 ANSWER = Answer(200, ((b"content-type", b"application/json"),), b'{"jsonrpc":"2.0","id":1,"result":{}}')
@@ -135,4 +136,4 @@ async def test_n23_a_stream_that_its_client_leaves_ends_at_once(gate: Gate) -> N
     async with RawClient(running.port) as client:
         await client.send(request(b"{}", STREAMS))
         await asyncio.wait_for(begun.wait(), BOUND)
-    await asyncio.wait_for(ended.wait(), 1)
+    await until(ended.is_set, 1)

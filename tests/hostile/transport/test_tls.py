@@ -10,7 +10,7 @@ import pytest
 from sallyport.pep import transport
 from sallyport.pep.refusal import Reason
 from sallyport.pep.transport import Limits
-from tests.hostile.transport.conftest import Gate
+from tests.hostile.transport.conftest import HURRIED, Gate
 from tests.support import pki
 from tests.support.raw_http import RawClient, request
 
@@ -69,9 +69,9 @@ async def test_noise_in_place_of_a_handshake_is_cut_and_recorded(gate: Gate, noi
 
 
 async def test_n23_a_silent_handshake_is_cut_while_others_are_served(gate: Gate) -> None:
-    running = await gate.start(context=gate.context())
+    running = await gate.start(HURRIED, gate.context())
+    context = pki.authority().client_context(pki.authority().client())
     async with RawClient(running.port) as silent, contextlib.AsyncExitStack() as stack:
-        context = pki.authority().client_context(pki.authority().client())
         good = await stack.enter_async_context(RawClient(running.port, context))
         assert (await good.ask(request(b"{}"))).status == 200
         await silent.closed()

@@ -107,10 +107,12 @@ def source(data: bytes) -> list[Source]:
 
 
 def records(stream: Path) -> list[dict[str, Any]]:
-    return [record.decode(line) for path in sorted(stream.glob("*.jsonl")) for line in path.read_bytes().splitlines()]
+    # What is being written at this moment is no record yet.
+    whole = [path.read_bytes().rpartition(b"\n")[0] for path in sorted(stream.glob("*.jsonl"))]
+    return [record.decode(line) for data in whole for line in data.splitlines()]
 
 
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     """Wait for what another thread does, without a fixed sleep."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -119,7 +121,7 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
         os.sched_yield()
 
 
-def until_recorded(writer: Writer, kind: str, fields: Mapping[str, Any], seconds: float = 10.0) -> Receipt:
+def until_recorded(writer: Writer, kind: str, fields: Mapping[str, Any], seconds: float = 30.0) -> Receipt:
     """Append until the writer has mended itself."""
     deadline = time.monotonic() + seconds
     while True:

@@ -16,6 +16,7 @@ import pytest
 from sallyport.cli import ports
 from sallyport.cli.service import Died, Service
 from sallyport.cli.supervisor import Supervisor
+from tests.support.bridge import alive
 
 
 def web(name: str, directory: Path, taken: set[int]) -> Service:
@@ -53,10 +54,6 @@ async def kept(directory: Path, *, restart: bool = True) -> AsyncIterator[Kept]:
         if not work.done():
             os.kill(os.getpid(), signal.SIGINT)
         await asyncio.wait_for(work, 30)
-
-
-def alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()
 
 
 async def test_both_are_up_when_announced_and_gone_when_stopped(tmp_path: Path) -> None:

@@ -60,8 +60,14 @@ async def turns(other: asyncio.Task[Answer], since: asyncio.Event) -> int:
     return count
 
 
-async def outcomes(opened: Gate, before: int) -> list[str]:
+async def settled(opened: Gate) -> int:
+    """How long the record is once all is on disk: nobody waits for that of an outcome."""
     await opened.rooms.recorder._writer.record("refusal", {"reason": "fence", "effect": "deny"})
+    return len(opened.records())
+
+
+async def outcomes(opened: Gate, before: int) -> list[str]:
+    await settled(opened)
     return [record["outcome"] for record in opened.records()[before:] if record["kind"] == "outcome"]
 
 
@@ -76,7 +82,7 @@ async def test_others_have_their_turns_while_a_mebibyte_is_released_under_three_
 
 
 async def test_a_client_that_hangs_up_meanwhile_changes_nothing_of_what_is_recorded(opened: Gate) -> None:
-    before, telling = len(opened.records()), Telling(opened, 1 << 20)
+    before, telling = await settled(opened), Telling(opened, 1 << 20)
     call = asyncio.create_task(opened.with_hands(effects=telling).handle(opened.call("read_file", READ)))
     await telling.told.wait()
     for _ in range(3):
@@ -89,7 +95,7 @@ async def test_a_client_that_hangs_up_meanwhile_changes_nothing_of_what_is_recor
 
 async def test_a_small_result_is_released_at_once(opened: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apart.Apart, "done", None)
-    before, telling = len(opened.records()), Telling(opened, 1 << 10)
+    before, telling = await settled(opened), Telling(opened, 1 << 10)
     answer = body(await opened.with_hands(effects=telling).handle(opened.call("read_file", READ)))
     assert "masked@masked.invalid" in answer["result"]["content"][0]["text"]
     assert await outcomes(opened, before) == ["done"]

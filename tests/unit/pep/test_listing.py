@@ -89,7 +89,7 @@ async def test_n9_permit_and_conditional_are_shown_and_nothing_else_is(
     async with listening(pdp) as address:
         client = PdpClient(address, HopKeyFile(key))
         decider = Decider(client, NoResolvers(), fulfils_none)
-        seen = await decider.visible(ALICE, ALICE_ID, ("a", "b", "c"), "c" * 64, time.monotonic() + 5)
+        seen = await decider.visible(ALICE, ALICE_ID, ("a", "b", "c"), "c" * 64, time.monotonic() + 30)
         await client.close()
     assert isinstance(seen, Seen)
     assert seen.names == frozenset({"a", "b", "c"} if shown else {"a", "c"})

@@ -5,10 +5,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+from collections.abc import Iterator
 
 import pytest
 
 from tests.support.fake_server import fake_server
+from tests.support.stopwatch import own_garbage
+
+
+@pytest.fixture(autouse=True)
+def _alone() -> Iterator[None]:
+    """Others' garbage has warnings of its own."""
+    with own_garbage():
+        yield
 
 
 async def black_hole(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -67,7 +67,7 @@ async def denied(
     refs = tuple(ResourceRef("File", f"alice/{number}") for number in range(len(results)))
     decider = Decider(client, resolvers or NoResolvers(), fulfils_none)
     call = replace(checked(), resources=refs)
-    answer = await decider.call(ALICE, ALICE_ID, call, "c" * 64, time.monotonic() + 5)
+    answer = await decider.call(ALICE, ALICE_ID, call, "c" * 64, time.monotonic() + 30)
     assert isinstance(answer, Denied)
     return answer.refusal
 
@@ -125,7 +125,7 @@ async def test_scopes_beside_a_permit_mean_nothing(line: tuple[LyingPdp, PdpClie
     pdp, client = line
     pdp.lie = saying(pb.Result(effect=pb.EFFECT_PERMIT, scopes=["mcp:write"]))
     decider = Decider(client, NoResolvers(), fulfils_none)
-    answer = await decider.call(ALICE, ALICE_ID, checked(), "c" * 64, time.monotonic() + 5)
+    answer = await decider.call(ALICE, ALICE_ID, checked(), "c" * 64, time.monotonic() + 30)
     assert isinstance(answer, Permit)
 
 
@@ -137,7 +137,7 @@ async def test_n9_a_hidden_tool_is_hidden_whatever_scopes_come_with_it(line: tup
     pdp, client = line
     pdp.lie = saying(DENIED)
     decider = Decider(client, NoResolvers(), fulfils_none)
-    seen = await decider.visible(ALICE, ALICE_ID, ("read_file",), "c" * 64, time.monotonic() + 5)
+    seen = await decider.visible(ALICE, ALICE_ID, ("read_file",), "c" * 64, time.monotonic() + 30)
     assert isinstance(seen, Seen)
     assert not seen.names
 

@@ -25,7 +25,7 @@ from tests.support.fake_server import fake_server
 from tests.support.surfaces import Surfaces, merge, prepared, trusting, usual
 from tests.support.upstream_leg import Got, Opponent, Say, answer, http, until
 
-PDP_SECONDS: Final = 0.5  # pdp.deadline_ms as it is shipped
+PDP_MS: Final = 500  # pdp.deadline_ms as it is shipped
 PATIENCE_MS: Final = 200
 PAGE_BYTES: Final = 512 << 10
 
@@ -44,7 +44,7 @@ def saying(page: Callable[[Got], Mapping[str, Any]]) -> Say:
 
 async def late(got: Got, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """It answers when the PDP's time is long over."""
-    enough = time.monotonic() + PDP_SECONDS * 1.2
+    enough = time.monotonic() + PDP_MS / 1000 * 1.2
     await until(lambda: time.monotonic() > enough)
     writer.write(answer(got, listing("test://plain")))
 
@@ -113,7 +113,8 @@ async def two(directory: Path) -> AsyncIterator[Two]:
             pep["egress"].append(f"127.0.0.1:{beside}")
             (made / "pep.yaml").write_text(yaml.safe_dump(pep))
 
-        async with gates.gate(directory, without=("business_hours.cedar",), prepare=prepare) as gate:
+        without = ("business_hours.cedar",)
+        async with gates.gate(directory, without=without, deadline_ms=PDP_MS, prepare=prepare) as gate:
             yield Two(Surfaces(trusting(gate), first), one, other)
 
 

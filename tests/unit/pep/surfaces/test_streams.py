@@ -175,7 +175,7 @@ async def test_n28_a_stream_that_has_fallen_silent_ends_when_its_policy_does(
     error = (await client.answer())["error"]  # the upstream says nothing more
     assert (error["message"], error["data"]["effect"]) == ("denied by policy", "unknown")
     assert len(client.frames) == 1
-    await asyncio.wait_for(speaking.gone.wait(), 1)
+    await until(speaking.gone.is_set, 1)
 
 
 async def test_a_stream_that_still_stands_outlives_another_policy_set(made: Surfaces, speaking: Speaking) -> None:
@@ -290,4 +290,4 @@ async def test_a_client_that_goes_ends_the_upstreams_work_within_a_second(made: 
     await until(lambda: len(client.frames) == 1)
     client.task.cancel()
     await asyncio.gather(client.task, return_exceptions=True)
-    await asyncio.wait_for(speaking.gone.wait(), 1)
+    await until(speaking.gone.is_set, 1)

@@ -269,7 +269,7 @@ async def test_only_regular_files_with_one_name_are_touched(here: World) -> None
         os.close(descriptor)
         for path in ("fifo", "hard", "folder", "socket"):
             for name in ("read_file", "write_file", "delete_file"):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(60):
                     assert isinstance(await here.use(name, f"alice/{path}", content="x"), Unresolved), (name, path)
     assert isinstance(await here.use("list_files", "alice/notes.txt"), Unresolved)
     assert (here.inside / "bob" / "notes.txt").read_text() == "notes of bob"

@@ -176,7 +176,7 @@ async def test_an_endless_query_is_interrupted_and_the_connection_serves_on(tmp_
     connection.close()
     async with bench(f"sqlite:///{path}", limits=Limits(timeout_ms=300)) as here:
         for _ in range(3):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 with pytest.raises(ToolFailure, match="took longer"):
                     await here.query("endless", filters=[{"column": "i", "op": "lt", "value": 0}])
         assert await here.rows("orders", columns=["id"], limit=1) == [[1]]

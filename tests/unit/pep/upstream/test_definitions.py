@@ -35,9 +35,10 @@ from tests.support.changing_server import Changing, changing, tool
 from tests.support.fake_server import fake_server
 from tests.support.raw_lists import GOOD, Odd, raw_lists, send
 from tests.support.recording_upstream import Recording
+from tests.support.stopwatch import own_garbage
 from tests.support.upstream_leg import LEGACY, leg, who
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 SEARCH = tool("search", description="Finds things.", annotations={"readOnlyHint": True}, _meta={"v": [1]})
 QUICK = Pace(least=0.0)
 
@@ -513,15 +514,21 @@ async def test_a_page_of_more_brackets_than_definitions_have_is_refused() -> Non
 
 async def test_the_loop_turns_while_a_big_page_is_read() -> None:
     junk = f',"junk":[{",".join(["1e5"] * 220_000)}]'
-    began = time.perf_counter()
+    with own_garbage():
+        await read_and_turn(junk)
+
+
+async def read_and_turn(junk: str) -> None:
+    """By the time of this process: others' share of the machine is no stall of ours."""
+    began = time.process_time()
     exact_json.parse(f'{{"x":1{junk}}}'.encode())
-    alone, gaps = time.perf_counter() - began, list[float]()
+    alone, gaps = time.process_time() - began, list[float]()
 
     async def turn() -> None:
         while True:
-            before = time.perf_counter()
+            before = time.process_time()
             await asyncio.sleep(0)
-            gaps.append(time.perf_counter() - before)
+            gaps.append(time.process_time() - before)
 
     with raw_lists(GOOD) as server:
         server.more = junk
@@ -616,7 +623,7 @@ async def test_n21_a_call_waits_for_a_server_that_comes_back_but_not_long_nor_fo
         said.hold = asyncio.Event()
         clock.now += 10
         definitions.lost("crm")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await definitions.sure("crm")
         said.trouble = ListingRefused("too much")
         said.hold.set()

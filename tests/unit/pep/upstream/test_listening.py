@@ -121,11 +121,11 @@ async def test_a_silent_stream_outlives_the_limits_of_an_answer() -> None:
     async def hold(got: Got, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await script()(got, reader, writer)
         await writer.drain()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.5)
         writer.write(frame(got, "notifications/resources/updated", uri="x:2") + chunk(event(result(got))))
 
-    async with against(hold, idle_ms=100) as (before, _):
-        asked = forward("subscriptions/listen", WANTED, timeout_ms=300)
+    async with against(hold, idle_ms=500) as (before, _):
+        asked = forward("subscriptions/listen", WANTED, timeout_ms=1000)
         async with aclosing(before.upstreams.listen("crm", before.upstream, asked, begun=lambda: None)) as frames:
             assert len([one async for one in frames]) == 4
 
@@ -136,10 +136,10 @@ async def test_a_listener_who_takes_their_time_is_never_cancelled_by_the_legs_ow
 
     opponent = Older(stream, LEGACY, session=True)
     async with fake_server(opponent) as port, gate(port) as before:
-        asked = forward("subscriptions/listen", WANTED, timeout_ms=400)
+        asked = forward("subscriptions/listen", WANTED, timeout_ms=1000)
         async with aclosing(before.upstreams.listen("crm", before.upstream, asked, begun=lambda: None)) as frames:
             async for _ in frames:
-                await asyncio.sleep(0.6)
+                await asyncio.sleep(1.5)
 
 
 async def test_a_stream_that_doesnt_begin_ends_in_time() -> None:
@@ -147,7 +147,7 @@ async def test_a_stream_that_doesnt_begin_ends_in_time() -> None:
         await reader.read()
 
     async with against(hang) as (before, opponent):
-        asked = forward("subscriptions/listen", WANTED, timeout_ms=300)
+        asked = forward("subscriptions/listen", WANTED, timeout_ms=1000)
         with pytest.raises(UpstreamBroke):
             await anext(before.upstreams.listen("crm", before.upstream, asked, begun=lambda: None))
         await until(lambda: opponent.open == 0, 1)

@@ -11,6 +11,7 @@ from sallyport.pep.model import Identity, Reply
 from sallyport.pep.upstream import UpstreamUnavailable
 from tests.support.fake_server import fake_server
 from tests.support.upstream_leg import (
+    BOUND,
     LEGACY,
     Client,
     Gate,
@@ -219,7 +220,7 @@ async def test_a_listener_who_hangs_up_in_the_handshake_leaves_no_session_and_ho
         await before.ask(forward("tools/list", {}, envelope=None, identity=None))  # the gate has its own session
         await _left(before, opponent, [f"u{number}" for number in range(8)])  # for the last the gate's own had to go
         with pytest.raises(UpstreamUnavailable, match="sessions"):
-            await asyncio.wait_for(_listening(before, "one more"), 2)
+            await asyncio.wait_for(_listening(before, "one more"), BOUND)
         opponent.go.set()
         await until(lambda: len(opponent.calls("notifications/initialized")) == 9)
         await until(lambda: not opponent.sessions)
@@ -234,7 +235,7 @@ async def test_one_caller_who_hangs_up_again_and_again_takes_no_others_room() ->
         await before.ask(forward("tools/list", {}, envelope=None, identity=None))  # the gate has its own session
         await _left(before, opponent, ["mallory", "mallory"])
         with pytest.raises(UpstreamUnavailable, match="a caller"):
-            await asyncio.wait_for(_listening(before, "mallory"), 2)
+            await asyncio.wait_for(_listening(before, "mallory"), BOUND)
         await _left(before, opponent, ["alice"])
         opponent.go.set()
         await until(lambda: len(opponent.sessions) <= 1)

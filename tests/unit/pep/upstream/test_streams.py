@@ -186,9 +186,9 @@ async def test_while_the_client_takes_nothing_no_more_is_read_than_a_buffer() ->
 
 async def test_a_clients_slowness_isnt_taken_for_the_upstreams() -> None:
     async def slowly(method: str, params: Any) -> None:
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(1.5)
 
-    async with against(saying(stream_head(), progress(1), last, END), idle_ms=200) as (gate, _):
+    async with against(saying(stream_head(), progress(1), last, END), idle_ms=1000) as (gate, _):
         asked = forward(envelope=WATCHED)
         found = await gate.upstreams.request("crm", gate.upstream, asked, begun=lambda: None, emit=slowly)
     assert isinstance(found, Reply)
