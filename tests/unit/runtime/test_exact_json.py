@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -86,6 +87,14 @@ def test_a_key_given_twice_stands_for_nothing_that_could_be_taken_for_a_value() 
     assert found["other"] == 1
     assert not isinstance(found["name"], str)
     assert found["name"] != found["name"]
+
+
+def test_a_key_given_twice_among_many_is_found_in_one_pass() -> None:
+    keys = ",".join(f'"{number:x}":0' for number in range(40_000))
+    began = time.process_time()
+    found: Any = exact_json.parse(f'{{{keys},"0":0}}'.encode())
+    assert time.process_time() - began < 2.0
+    assert [key for key, value in found.items() if value != 0] == ["0"]
 
 
 @pytest.mark.parametrize("text", ["NaN", "-Infinity", "{", '"\xff'.encode("latin-1"), "[" * 65 + "]" * 65, "1 2", ""])

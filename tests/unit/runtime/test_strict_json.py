@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sallyport.runtime import canonical_json
-from sallyport.runtime.strict_json import MAX_INTEGER, Json, JsonRefused, parse
+from sallyport.runtime.strict_json import MAX_INTEGER, Json, JsonRefused, outside_strings, parse
 from tests.support.attacks.documents import documents
 from tests.support.attacks.lists import DOCUMENTS, both
 
@@ -155,6 +155,30 @@ def test_depth_counts_from_one_and_brackets_in_strings_do_not_count() -> None:
     assert parse(b"[" + b"[]," * 1000 + b"[]]", max_depth=2)
     with pytest.raises(JsonRefused, match="deeper than 2"):
         parse(b"[[[]]]", max_depth=2)
+
+
+@given(st.lists(st.sampled_from(["\\", '"', "[", "]", "{", "}", "a", "\\u005b"]), max_size=12).map("".join), st.text())
+def test_what_stands_outside_strings_is_all_of_it_and_nothing_else(one: str, other: str) -> None:
+    data = f"[{json.dumps(one)},[{json.dumps(other)}],{{{json.dumps(one + other)}:1}}]".encode()
+    assert outside_strings(data) == b"[,[],{:1}]"
+
+
+def test_an_unterminated_string_runs_to_the_end_and_a_long_one_through_all_pieces() -> None:
+    assert outside_strings(b'[1,"[[[\\"[') == b"[1,"
+    assert outside_strings(b'["' + b"[" * 200_000 + b'",7]') == b"[,7]"
+    assert outside_strings(b'["",' + b'"[]",' * 100_000 + b"7]") == b"[," + b"," * 100_000 + b"7]"
+
+
+@given(
+    st.lists(
+        st.sampled_from(["\\ud83d", "\\uDE00", "\\uD83D", "\\ude00", "\\\\", "\\n", "u", "x", "\\u0041"]), max_size=9
+    )
+)
+def test_a_surrogate_escape_is_taken_only_as_half_of_a_pair(parts: list[str]) -> None:
+    data = f'{{"a":["{"".join(parts)}"]}}'
+    alone = bool(re.search("[\ud800-\udfff]", str(json.loads(data)["a"][0])))
+    with pytest.raises(JsonRefused, match="lone surrogate") if alone else contextlib.nullcontext():
+        parse(data.encode())
 
 
 def test_n14_a_caller_that_allows_more_depth_than_the_stack_has_still_gets_a_refusal() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from sallyport.contract.limits import MAX_INPUT_BYTES
 from sallyport.pep.model import CallTool, Era, Json
 from sallyport.pep.refusal import Reason
 from sallyport.pep.rpc import METHODS, Rejected, envelope, mirrors, parse
-from sallyport.pep.rpc.envelope import MAX_KEY, MAX_KEYS, Call
+from sallyport.pep.rpc.envelope import MAX_KEY, MAX_KEYS, MAX_MARKS, Call
+from sallyport.runtime import strict_json
 from tests.support.messages import BOTH, META, legacy, modern
 
 MANY = 3000
@@ -76,6 +78,31 @@ def test_every_name_that_the_protocol_has_fits_within_the_bounds() -> None:
     assert all(len(row.keys) < MAX_KEYS and all(len(key) <= MAX_KEY for key in row.keys) for row in METHODS.values())
 
 
+ELEMENTS = ("1", "1e1", "[]", "{}", '{"":0}', '""', '["\\"[,"]')
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+def test_n24_more_elements_than_any_arguments_have_are_refused_before_they_are_parsed(
+    element: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strict_json, "decoded", None)
+    found = parse(_of(element, (1 << 20) // (len(element) + 1)), eras=BOTH, max_depth=64)
+    assert isinstance(found, Rejected)
+    assert found.refusal.reason is Reason.MALFORMED
+    assert str(MAX_MARKS) in found.refusal.public
+
+
+@pytest.mark.parametrize("element", [*ELEMENTS, f'"{"[,:{" * 250_000}"', '"' + '\\"[,' * 200_000 + '"'])
+def test_as_many_elements_as_arguments_may_have_are_taken(element: str) -> None:
+    found = parse(_of(element, MAX_INPUT_BYTES // (len(element) + 1) or 1), eras=BOTH, max_depth=64)
+    assert isinstance(found, CallTool)
+
+
+def _of(element: str, times: int) -> Any:
+    asked = modern("tools/call", {"name": "copy", "arguments": {"a": "HERE"}})
+    return replace(asked, body=asked.body.replace(b'"HERE"', f"[{','.join([element] * times)}]".encode()))
+
+
 @pytest.mark.parametrize("token", [True, False, None, 1.5, {}, "x" * 257])
 @pytest.mark.parametrize("make", [legacy, modern])
 def test_n24_a_token_that_comes_back_in_every_notification_is_as_short_as_an_id(make: Any, token: Json) -> None:
@@ -108,7 +135,7 @@ def test_n24_the_arguments_are_gone_through_once_however_many_headers_repeat_the
 
 
 def test_n24_arguments_over_the_cap_are_compared_with_no_header() -> None:
-    params = {"name": "copy", "arguments": {"a": [1] * MAX_INPUT_BYTES}}
+    params = {"name": "copy", "arguments": {"a": [1] * (MAX_INPUT_BYTES // 2 + 1)}}
     found = parse(modern("tools/call", params, mcp_param_a="1"), eras=BOTH, max_depth=64)
     assert isinstance(found, Rejected)
     assert found.refusal.reason is Reason.INVALID_PARAMS
@@ -129,7 +156,7 @@ def test_what_a_task_is_told_is_an_object_of_objects(responses: Any) -> None:
     "told",
     [
         "x" * MAX_INPUT_BYTES,
-        [0.5] * MAX_INPUT_BYTES,
+        [0.5] * (MAX_INPUT_BYTES // 4 + 1),
         "\u0001" * (MAX_INPUT_BYTES // 5),
         "\u00e9" * (MAX_INPUT_BYTES // 2),
     ],

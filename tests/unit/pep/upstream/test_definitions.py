@@ -10,12 +10,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from sallyport.contract.catalog import Catalog
 from sallyport.contract.surfaces import Upstream
+from sallyport.pep.model import Reply
+from sallyport.pep.upstream import Upstreams, listing
 from sallyport.pep.upstream.definitions import (
     AMBIGUOUS,
     CHANGED,
@@ -27,6 +29,7 @@ from sallyport.pep.upstream.definitions import (
     Touched,
 )
 from sallyport.pep.upstream.failures import UpstreamBroke, UpstreamUnavailable
+from sallyport.pep.upstream.forward import Forward
 from sallyport.pep.upstream.listing import Kind, Listing, ListingRefused, fetcher
 from sallyport.pep.upstream.pin import pin
 from sallyport.pep.upstream.pinned import prompt_key
@@ -494,6 +497,64 @@ async def test_all_that_an_upstream_sends_for_a_list_counts_whatever_it_is(more:
             with pytest.raises(ListingRefused, match="more than 4194304 bytes"):
                 await fetcher(upstreams)("crm", upstream, frozenset[Kind]({"tools"}))
     assert len(pages) == 5
+
+
+class Endless:
+    """Where a list never ends: so many bytes of it come, as the leg says when the request is over."""
+
+    def __init__(self, received: int) -> None:
+        self._received = received
+
+    async def request(self, _name: str, _upstream: Upstream, asked: Forward, **_told: object) -> Reply:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            assert asked.received is not None
+            asked.received(self._received)
+        raise AssertionError
+
+
+@pytest.mark.parametrize(("received", "ends"), [(0, TimeoutError), (1, ListingRefused)])
+async def test_a_list_that_began_and_does_not_end_in_time_counts_as_refused(
+    received: int, ends: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "TIMEOUT", 0.5)
+    fetch = fetcher(cast("Upstreams", Endless(received)))
+    with pytest.raises(ends):
+        await fetch("crm", Upstream(url="http://127.0.0.1:1/mcp"), frozenset[Kind]({"tools"}))
+
+
+async def test_between_two_pages_others_have_their_turn() -> None:
+    turns, told = list[int](), list[int]()
+
+    async def turn() -> None:
+        while True:
+            turns.append(len(told))
+            await asyncio.sleep(0)
+
+    async def ask(_method: str, _params: Mapping[str, Any]) -> Reply:
+        told.append(len(told))
+        return Reply({"tools": [], **({"nextCursor": str(len(told))} if len(told) < 50 else {})})
+
+    turning = asyncio.create_task(turn())
+    await listing.list_all(ask, frozenset[Kind]({"tools"}))
+    turning.cancel()
+    assert set(turns) >= set(range(1, 50))
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_watch_that_is_ended_in_the_moment_in_which_it_is_woken_ends(turns: int) -> None:
+    definitions = Definitions(Said(SEARCH), catalog(SEARCH), pace=QUICK)
+    watch = asyncio.create_task(definitions.watch())
+    await asyncio.wait_for(definitions.settled(), PATIENCE)
+    await asyncio.sleep(0)  # it waits for what comes next
+    definitions.changed("crm")
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    watch.cancel()
+    done, _ = await asyncio.wait([watch], timeout=10)
+    watch.cancel()
+    assert done
 
 
 async def test_a_page_of_more_than_a_megabyte_is_refused() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -46,6 +48,7 @@ def last(got: Got) -> bytes:
 
 
 END = chunk(b"")
+TOLD = {"level": "error", "data": "x" * 99}
 WATCHED = envelope(progress_token="theirs", log_level="warning")
 
 
@@ -108,6 +111,34 @@ async def test_nothing_else_passes_and_nothing_after_the_answer(era: str) -> Non
         client = Client()
         assert await gate.ask(forward(envelope=WATCHED), client) == Reply({"content": []})
     assert client.heard == []
+
+
+class Masked(Client):
+    """For whom there is something to do with each notification."""
+
+    async def emit(self, method: str, params: Mapping[str, Json]) -> None:
+        began = time.thread_time()
+        while time.thread_time() - began < 0.003:
+            pass
+
+
+async def test_while_what_comes_before_an_answer_is_worked_off_others_have_their_turn() -> None:
+    notes = b"".join(event({"jsonrpc": "2.0", "method": "notifications/message", "params": TOLD}) for _ in range(100))
+    gaps, before = list[float](), time.thread_time()
+
+    async def turn() -> None:
+        nonlocal before
+        while True:
+            gaps.append(time.thread_time() - before)
+            before = time.thread_time()
+            await asyncio.sleep(0)
+
+    async with against(saying(stream_head(), chunk(notes), last, END)) as (gate, _):
+        turning = asyncio.create_task(turn())
+        await gate.ask(forward(envelope=WATCHED), Masked())
+        turning.cancel()
+    assert sum(gaps) > 0.3
+    assert max(gaps) < 0.1
 
 
 async def test_a_changed_list_is_told_to_the_gate_and_not_to_the_client() -> None:

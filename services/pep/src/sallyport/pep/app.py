@@ -46,7 +46,8 @@ async def run(settings: PepSettings, *, plain_http: bool) -> None:
         mcp.drain()
         gate.behind.stopping.set()  # streams that wait are told, and go
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ending.asked(), settings.limits.drain_seconds)  # a second signal cuts it short
+            async with asyncio.timeout(settings.limits.drain_seconds):
+                await ending.asked()  # a second signal cuts it short
         await mcp.stop(_GRACE)
         for watch in watches:
             watch.cancel()

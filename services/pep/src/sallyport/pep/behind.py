@@ -78,7 +78,8 @@ class Behind:
     async def _settle(self) -> None:
         await self._followed.wait()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.definitions.settled(), _PATIENCE)
+            async with asyncio.timeout(_PATIENCE):
+                await self.definitions.settled()
         self._settled = True
 
     def _list_changed(self, upstream: str, kind: str) -> None:

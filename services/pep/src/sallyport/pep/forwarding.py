@@ -83,7 +83,8 @@ class Forwarding:
     async def ready(self, way: Route, identity: Identity) -> None:
         """Open what the way needs. Where that fails, the request itself will say so."""
         with contextlib.suppress(UpstreamUnavailable, TimeoutError):
-            await asyncio.wait_for(self._upstreams.ready(way.upstream, way.entry, identity), _OPENING)
+            async with asyncio.timeout(_OPENING):
+                await self._upstreams.ready(way.upstream, way.entry, identity)
 
     async def run(self, permit: Permit, call: CheckedCall, way: Route, envelope: Envelope, emit: Emit) -> Output:
         """Send what was judged, to the byte. Raises what `Upstreams.request` and the permit raise."""

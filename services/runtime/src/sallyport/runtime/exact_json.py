@@ -6,6 +6,7 @@ out all of them for one, so `parse` loses only what holds it: its mark compares 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
 from math import isinf
@@ -67,8 +68,8 @@ def _why(value: Any) -> str:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        found |= {key: Uncarried(_TWICE) for key in found if keys.count(key) > 1}
+        times = Counter(key for key, _ in pairs)
+        found |= {key: Uncarried(_TWICE) for key, given in times.items() if given > 1}
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from json import JSONDecodeError, JSONDecoder, JSONEncoder
+from json import JSONDecodeError, JSONDecoder
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
@@ -15,10 +15,13 @@ MAX_INTEGER: Final = 2**53 - 1  # RFC 8259 §6: beyond it, parsers give differen
 _PLAIN_BELOW: Final = 1e21  # RFC 8785 writes integral floats below it as integers
 _MAX_INTEGER_CHARACTERS: Final = 17  # sixteen digits and a sign; int() of more would be slow, or raise
 
-# Possessive, and an unterminated string runs to the end: each byte is looked at once.
-_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
-_SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_HIGH: Final = rb"[89abAB][0-9a-fA-F]{2}"  # the rest of the first half of a pair, and how the second begins
+_LOW: Final = rb"[c-fC-F]"
+_LONE_SURROGATE: Final = re.compile(
+    rb"\\u[dD](?:%b(?!\\u[dD]%b)|%b(?<!\\u[dD]%b\\u[dD]%b))" % (_HIGH, _LOW, _LOW, _HIGH, _LOW)
+)
 _LONG: Final = 2048  # bytes; in less, looking for long numbers takes longer than it saves
+_PIECE: Final = 64 << 10  # bytes; then another thread may have its turn
 _ONE_KIND_OF_DIGIT: Final = bytes.maketrans(b"123456789E", b"000000000e")
 _ONE_KIND_OF_BRACKET: Final = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS: Final = bytes(sorted(set(range(256)) - set(b"[]{}")))
@@ -65,19 +68,25 @@ def _has_short_numbers(data: bytes) -> bool:
 
 def without_surrogates(value: Json, data: bytes) -> Json:
     """The value that was read from `data`. Raises JsonRefused where a lone surrogate is in it."""
-    try:
-        if _SURROGATE_ESCAPE.search(data):
-            _ENCODER.encode(value).encode("utf-8")
-    except UnicodeEncodeError:
-        raise JsonRefused("lone surrogate") from None
-    except (RecursionError, MemoryError):
-        raise JsonRefused("too deep or too large") from None
+    if _LONE_SURROGATE.search(data.replace(b"\\\\", b"--")):
+        raise JsonRefused("lone surrogate")
     return value
+
+
+def outside_strings(data: bytes) -> bytes:
+    """What stands between them, and around them; an unterminated one runs to the end. Of what is no JSON, anything."""
+    plain = data.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in data else data
+    kept, inside = list[bytes](), 0
+    for at in range(0, len(plain), _PIECE):
+        parts = plain[at : at + _PIECE].split(b'"')
+        kept.append(b"".join(parts[inside::2]))
+        inside ^= (len(parts) + 1) & 1
+    return b"".join(kept)
 
 
 def _check_depth(data: bytes, max_depth: int) -> None:
     """Take away the innermost pairs of brackets, `max_depth` times; what is left is too deep, or unbalanced."""
-    brackets = _STRING.sub(b"", data).translate(_ONE_KIND_OF_BRACKET, _NO_BRACKETS)
+    brackets = outside_strings(data).translate(_ONE_KIND_OF_BRACKET, _NO_BRACKETS)
     for _ in range(max_depth):
         peeled = brackets.replace(b"[]", b"")
         if len(peeled) == len(brackets):
@@ -123,4 +132,3 @@ def decoder(
 
 _DECODER: Final = decoder(distinct, _integer, _float)
 _SHORT_DECODER: Final = JSONDecoder(object_pairs_hook=distinct, parse_constant=_constant)
-_ENCODER: Final = JSONEncoder(ensure_ascii=False, check_circular=False)

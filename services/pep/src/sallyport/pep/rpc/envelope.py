@@ -16,8 +16,10 @@ from sallyport.runtime import strict_json
 
 MAX_KEYS: Final = 64  # of params and of _meta; no method of the protocol has more than six
 MAX_KEY: Final = 128  # characters
+MAX_MARKS: Final = 140_000  # brackets, commas and colons of a body: arguments as large as they may be have fewer
 ID_LENGTH: Final = 256
 METHOD_LENGTH: Final = 128
+_MARKS: Final = (b",", b":", b"[", b"{")
 _MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params"})
 
 
@@ -32,6 +34,9 @@ class Call:
 
 
 def read(body: bytes, max_depth: int) -> Call | Rejected:
+    if _has_too_many_marks(body):
+        public = f"more than {MAX_MARKS} elements: brackets, commas and colons outside strings; send less at once"
+        return Rejected(Refusal(Reason.MALFORMED, f"JSON: {public}", public))
     try:
         value = strict_json.parse(body, max_depth=max_depth)
     except strict_json.JsonRefused as error:
@@ -43,6 +48,15 @@ def read(body: bytes, max_depth: int) -> Call | Rejected:
     if refusal := _members(value):
         return Rejected(refusal, known_id)
     return _call(value, known_id)
+
+
+def _has_too_many_marks(body: bytes) -> bool:
+    """Whether it would take long to parse, in one go in which nothing else goes on."""
+    return _marks(body) > MAX_MARKS and _marks(strict_json.outside_strings(body)) > MAX_MARKS
+
+
+def _marks(text: bytes) -> int:
+    return sum(map(text.count, _MARKS))
 
 
 def is_id(value: Json) -> TypeGuard[str | int]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeGuard
 
 from sallyport.pep.model import Failed, Json, Reply
+from sallyport.pep.upstream import elements
 from sallyport.pep.upstream.failures import UpstreamBroke
 from sallyport.runtime import exact_json, strict_json
 
@@ -43,8 +44,8 @@ Heard: TypeAlias = Reply | Failed | Notice | Question | Noise
 class Unbelievable(UpstreamBroke):
     """An answer came, and it can't be believed."""
 
-    def __init__(self, detail: str) -> None:
-        super().__init__("its answer is malformed", detail)
+    def __init__(self, detail: str, public: str = "its answer is malformed") -> None:
+        super().__init__(public, detail)
 
 
 def read(data: bytes, request_id: int) -> Heard:
@@ -72,11 +73,26 @@ def listed(data: bytes, request_id: int) -> Heard:
     )
 
 
-def _message(data: bytes, parse: Callable[[bytes], Json]) -> dict[str, Json]:
+def refusal(data: bytes, request_id: int) -> Heard:
+    """What comes under another status than 200: noise where it isn't this request's answer. Raises Unbelievable."""
     try:
-        message = parse(data)
+        ours = is_for(_parsed(data, exact_json.whole), request_id)
+    except Unbelievable:
+        ours = False
+    return read(data, request_id) if ours else Noise()
+
+
+def _parsed(data: bytes, parse: Callable[[bytes], Json]) -> Json:
+    if too_many := elements.excess(data):
+        raise Unbelievable(f"an answer that has {too_many}", "its answer has too many elements")
+    try:
+        return parse(data)
     except strict_json.JsonRefused as refused:
         raise Unbelievable(f"an answer that isn't JSON as we take it: {refused}") from None
+
+
+def _message(data: bytes, parse: Callable[[bytes], Json]) -> dict[str, Json]:
+    message = _parsed(data, parse)
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         raise Unbelievable("not one JSON-RPC message")
     return message

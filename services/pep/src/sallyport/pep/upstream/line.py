@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import re
 import secrets
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -17,9 +18,8 @@ from sallyport.pep.upstream.channel import BROKE, JSON, STREAM, TOO_LARGE, Chann
 from sallyport.pep.upstream.credentials import CredentialMissing, CredentialSource
 from sallyport.pep.upstream.deadline import Deadline
 from sallyport.pep.upstream.failures import UpstreamBroke, UpstreamUnavailable
-from sallyport.pep.upstream.incoming import Heard, Noise, Unbelievable, is_for, read
+from sallyport.pep.upstream.incoming import Heard, Noise, Unbelievable, read, refusal
 from sallyport.pep.upstream.sse import Events, TooLarge
-from sallyport.runtime import exact_json, strict_json
 
 SESSION: Final = "Mcp-Session-Id"
 Hear: TypeAlias = Callable[[Heard], Awaitable[None]]
@@ -27,6 +27,7 @@ Read: TypeAlias = Callable[[bytes, int], Heard]
 
 _SENDS: Final = {"Content-Type": JSON, "Accept": f"{JSON}, {STREAM}"}
 _BIG: Final = 64 << 10  # bytes; what is less takes a few milliseconds
+_TURN: Final = 0.005  # seconds of what comes before an answer; then it is others' turn
 _DRAIN: Final = 1.0  # seconds that a stream may take to end after its answer
 _OK: Final = 200
 _RESUMPTIONS: Final = 8
@@ -127,7 +128,7 @@ class Line:
         headers = {**self._credential(sent), **(_SENDS if sent.body else {"Accept": STREAM}), **sent.headers}
         async with self._channel.exchange(method, headers, sent.body or None, dial, deadline, None) as exchange:
             if exchange.status != _OK:
-                yield await _refused(exchange, sent.id or 0)
+                yield await _refused(exchange, sent.id)
                 return
             if exchange.kind != STREAM:
                 raise Unbelievable("an answer that is no stream")
@@ -145,18 +146,18 @@ class Line:
             raise UpstreamUnavailable("the gate has no credential for its server", str(missing)) from None
 
 
-async def _read(sent: Outgoing, data: bytes) -> Heard:
+async def _read(read: Read, data: bytes, request_id: int | None) -> Heard:
     """What is big is read beside the loop: nobody waits for another's megabytes."""
     if len(data) <= _BIG:
-        return sent.read(data, sent.id or 0)
-    return await asyncio.to_thread(sent.read, data, sent.id or 0)
+        return read(data, request_id or 0)
+    return await asyncio.to_thread(read, data, request_id or 0)
 
 
 async def _answer(exchange: Exchange, sent: Outgoing, hear: Hear) -> Reply | Failed:
     if exchange.status != _OK:
-        return await _refused(exchange, sent.id or 0)
+        return await _refused(exchange, sent.id)
     if exchange.kind == JSON:
-        heard = await _read(sent, await exchange.whole())
+        heard = await _read(sent.read, await exchange.whole(), sent.id)
         if not isinstance(heard, Reply | Failed):
             raise Unbelievable("no answer in place of one")
         return heard
@@ -175,28 +176,27 @@ async def _answer(exchange: Exchange, sent: Outgoing, hear: Hear) -> Reply | Fai
 
 
 async def _heard(exchange: Exchange, sent: Outgoing, events: Events) -> AsyncGenerator[Heard]:
-    """Up to the answer: what follows it isn't heard."""
+    """Up to the answer: what follows it isn't heard. What comes in one piece may take long to work off."""
+    turned = time.perf_counter()
     while piece := await exchange.piece():
         try:
             found = events.feed(piece)
         except TooLarge:
             raise UpstreamBroke(TOO_LARGE, "an event over its cap") from None
         for data in found:
-            heard = await _read(sent, data)
+            heard = await _read(sent.read, data, sent.id)
             yield heard
             if isinstance(heard, Reply | Failed):
                 return
+            if time.perf_counter() - turned >= _TURN:
+                await asyncio.sleep(0)
+                turned = time.perf_counter()
 
 
-async def _refused(exchange: Exchange, request_id: int) -> Failed:
+async def _refused(exchange: Exchange, request_id: int | None) -> Failed:
     # A JSON-RPC error with our id is the upstream's own word, whatever the status; a redirect leads nowhere (N19).
     if exchange.status not in _REDIRECTS and exchange.kind == JSON:
-        data = await exchange.whole()
-        try:
-            ours = is_for(exact_json.whole(data), request_id)
-        except strict_json.JsonRefused:
-            ours = False
-        heard = read(data, request_id) if ours else None
+        heard = await _read(refusal, await exchange.whole(), request_id)
         if isinstance(heard, Failed):
             return heard
     raise HttpRefused(exchange.status)

@@ -79,7 +79,12 @@ def fetcher(upstreams: Upstreams) -> Fetch:
             asked = _forward(method, params, received.append)
             return await upstreams.request(name, upstream, asked, begun=_begun, emit=_dropped)
 
-        return await list_all(ask, kinds)
+        try:
+            return await list_all(ask, kinds)
+        except TimeoutError:
+            if sum(received):  # silence costs nothing, and is asked again sooner
+                raise ListingRefused(f"its lists weren't there in time, in {TIMEOUT:g} seconds") from None
+            raise
 
     return fetch
 
@@ -88,6 +93,7 @@ async def _pages(ask: Ask, method: str, member: str) -> tuple[Json, ...]:
     found: list[Json] = []
     cursors, cursor = set[str](), ""
     for _ in range(MAX_PAGES):
+        await asyncio.sleep(0)  # others come in between
         reply = await ask(method, {"cursor": cursor} if cursor else {})
         if isinstance(reply, Failed):
             if reply.code == _METHOD_NOT_FOUND and not cursor:
