@@ -93,6 +93,20 @@ async def test_only_what_was_asked_for_is_told_and_each_frame_names_its_request(
         assert all(params["_meta"] == {ID: 1} for _, params in (*client.frames, *other.frames))
 
 
+async def test_a_client_of_a_named_set_hears_nothing_of_an_upstream_that_has_no_part_in_it(made: Surfaces) -> None:
+    async with listening(made, ALL, server="small") as client, listening(made, ALL) as other:
+        await client.heard(1)
+        await other.heard(1)
+        made.gate.behind.changes.tell("resources")  # with it goes what was still to be told
+        await until(lambda: all("notifications/resources/list_changed" in one.methods for one in (client, other)))
+        before = len(client.frames), len(other.frames)
+        made.gate.behind.changes.tell("tools", upstream="two")
+        await other.heard(before[1] + 1)
+        made.gate.behind.changes.tell("prompts", upstream="one")
+        await client.heard(before[0] + 1)
+        assert client.methods[before[0] :] == ["notifications/prompts/list_changed"]
+
+
 async def test_a_change_while_the_acknowledgement_is_under_way_is_told_after_it(made: Surfaces) -> None:
     async with listening(made, ALL) as client:
         client.reads.clear()

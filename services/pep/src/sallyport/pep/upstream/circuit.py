@@ -21,6 +21,7 @@ class Circuit:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._failures = 0
+        self._doubts = 0
         self._pause = 0.0  # 0: closed
         self._until = 0.0
         self._answered = -1.0  # when an answer came last
@@ -38,17 +39,26 @@ class Circuit:
     def answered(self) -> bool:
         """Say whether this closes it."""
         was_open = self.is_open
-        self._failures, self._pause, self.trouble = 0, 0.0, ""
+        self._failures, self._doubts, self._pause, self.trouble = 0, 0, 0.0, ""
         self._answered = self._clock()
         return was_open
 
-    def slow(self, trouble: str, since: float) -> bool:
-        """One begun at `since` wasn't answered in time, which alone opens nothing. Say whether to ask if anything answers."""
+    def doubted(self, trouble: str, since: float) -> bool:
+        """A caller's request begun at `since` came to nothing, which alone opens nothing: that may be the caller's doing.
+
+        Say whether to ask if anything answers.
+        """
         if self._answered > since:
             return False
-        self._failures += 1
+        self._doubts += 1
         self.trouble = trouble
-        return self._failures >= FAILURES and not self.is_open
+        return self._doubts >= FAILURES and not self.is_open
+
+    def confirmed(self, trouble: str, since: float) -> None:
+        """Our own question, begun at `since`, failed, too: what callers' requests met wasn't their doing."""
+        if self._answered <= since:
+            self._failures, self._doubts = self._failures + self._doubts, 0
+        self.failed(trouble, since)
 
     def failed(self, trouble: str, since: float) -> None:
         """A request begun at `since` failed; where others were answered meanwhile, that one alone was too slow."""

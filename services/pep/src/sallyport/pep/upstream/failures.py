@@ -4,12 +4,16 @@ from __future__ import annotations
 
 
 class UpstreamUnavailable(Exception):
-    """Nothing was sent, so nothing ran. `public` may be shown, `detail` is for the record; `fault`: the network's."""
+    """Nothing was sent, so nothing ran. `public` may be shown, `detail` is for the record; `fault`: the network's.
 
-    def __init__(self, public: str, detail: str = "", *, fault: bool = False) -> None:
+    `met`: somebody was there, whom a caller's name may have made fail.
+    """
+
+    def __init__(self, public: str, detail: str = "", *, fault: bool = False, met: bool = False) -> None:
         super().__init__(detail or public)
         self.public = public
         self.fault = fault
+        self.met = met
 
 
 class UpstreamBroke(Exception):

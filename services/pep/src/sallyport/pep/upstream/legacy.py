@@ -54,9 +54,9 @@ class Legacy:
                 await self._initialized(session, deadline)
                 return session
         except UpstreamBroke as broke:
-            raise UpstreamUnavailable(broke.public, f"in the handshake: {broke}", fault=broke.fault) from None
+            raise UpstreamUnavailable(broke.public, f"in the handshake: {broke}", fault=broke.fault, met=True) from None
         except TimeoutError:
-            raise UpstreamUnavailable(UNUSABLE, "no handshake in time", fault=True) from None
+            raise UpstreamUnavailable(UNUSABLE, "no handshake in time", fault=True, met=True) from None
 
     async def _initialized(self, session: Session, deadline: Deadline) -> None:
         told = self._sent(session, notification("notifications/initialized", {}))
