@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sallyport.pep import release
-from sallyport.pep.model import CheckedCall, Failed, Json, Output, Reply, ToolOutput
+from sallyport.pep.model import CheckedCall, Era, Failed, Json, Output, Reply, ToolOutput
 from sallyport.pep.refusal import Reason, Refusal
 from sallyport.pep.release import HeldTo
 from sallyport.pep.schema.validator import compile_schema
@@ -35,9 +35,10 @@ def shown(
     name: str = "find",
     cap: int = CAP,
     capabilities: Mapping[str, Json] = CAPABLE,
+    era: Era = Era.MODERN,
 ) -> ToolOutput | Reply | Failed | Refusal:
     validator = None if schema is None else compile_schema(schema)
-    held_to = HeldTo(call(method, name), cap, validator, "crm", capabilities)
+    held_to = HeldTo(call(method, name), cap, validator, "crm", capabilities, era)
     return release.result(output, held_to=held_to, obligations=obligations)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sallyport.pep.model import Json, ToolOutput
+from sallyport.pep.release import addresses
 from sallyport.pep.release.masks import PATTERNS, Masks
 from sallyport.runtime import canonical_json
 from tests.unit.pep.release.support import both, data, leaving, reply, shown, spelt, text, tool, withheld
@@ -288,6 +290,36 @@ def test_an_address_is_one_however_its_sign_is_written(sign: str) -> None:
         for said in (f"to {written} today", f"to {written} today" + " long" * 30):
             assert "example" not in mask.text(said), said
     assert mask.text("R&D &amp; &#65; &#39;x&#39; a&b") == "R&D &amp; &#65; &#39;x&#39; a&b"
+
+
+@pytest.mark.parametrize("front", ["&", "&&", "%", "&amp", "a=1&"])
+def test_an_address_is_one_also_behind_what_could_have_been_its_sign(front: str) -> None:
+    for said in (f"to {front}alice@example.com", f"to {front}alice@example.com" + " long" * 30):
+        assert "alice" not in Masks(("email",)).text(said)
+
+
+@pytest.mark.parametrize("seed", ["1::" * 14 + "1 ", "1:f:" * 8 + "1:f::g "])
+def test_what_only_looks_like_an_address_costs_no_ten_tries(seed: str) -> None:
+    started = time.thread_time()
+    Masks(("ip",)).text((seed * ((128 << 10) // len(seed)))[: 128 << 10])
+    assert time.thread_time() - started < 0.3
+
+
+@given(
+    st.lists(
+        st.sampled_from(["", "", "0", "1", "ab", "2001", "12345", "g", "1.2.3.4", "256.1.1.1"]), min_size=3, max_size=11
+    )
+)
+def test_six_groups_are_an_address_where_the_standard_library_says_so(groups: list[str]) -> None:
+    text = ":".join(groups)
+    assert addresses._is_six(text) == (any(map(str.isdecimal, text)) and _is_address(text))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False
 
 
 def test_everything_beneath_a_secret_goes_keys_and_numbers_too() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sallyport.pep.model import Json, Reply
+from sallyport.pep.model import Era, Json, Reply
 from sallyport.pep.release.questions import MAX_STATE
 from tests.unit.pep.release.support import CAPABLE, SHAPES, leaving, reply, shown, withheld
 
@@ -94,6 +94,14 @@ def test_members_that_mcp_doesnt_have_dont_leave() -> None:
 )
 def test_n2_what_the_client_didnt_declare_isnt_asked_of_it(wanted: dict[str, Json], capabilities: Any) -> None:
     refused(wanted, capabilities=capabilities)
+
+
+@pytest.mark.parametrize("method", ["tools/call", "prompts/get", "resources/read"])
+@pytest.mark.parametrize("result", [{"requestState": "s"}, {"inputRequests": {}}, wish("roots/list")])
+def test_a_client_of_the_era_that_cant_bring_anything_back_is_asked_for_nothing(
+    method: str, result: dict[str, Json]
+) -> None:
+    refused(result, method=method, era=Era.LEGACY)
 
 
 def test_an_empty_elicitation_capability_means_forms() -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from sallyport.pep.model import Json
+from sallyport.pep.model import Era, Json
 from tests.support.surfaces import Surfaces, Told, trusting, usual
 from tests.support.upstream_leg import Got
 
@@ -215,3 +215,14 @@ async def test_a_state_that_could_not_be_brought_back_is_not_given_out(made: Sur
     assert "asks for input that can't be passed on" in told.error["message"]
     made.said.append(lambda got: {"resultType": "complete", "resources": [], "nextCursor": "\u00e9" * 4096})
     assert (await made.ask("resources/list")).result["resources"] == []
+
+
+@pytest.mark.parametrize("asks", [{"requestState": "s"}, {"inputRequests": {}}])
+async def test_a_client_of_the_legacy_era_is_given_no_result_that_its_revision_doesnt_have(
+    made: Surfaces, asks: dict[str, Any]
+) -> None:
+    made.said.append(lambda got: {"resultType": "input_required", **asks})
+    request = made.request("tools/call", {"name": "ask", "arguments": {}})
+    headers = tuple(pair for pair in request.headers if not pair[0].startswith(b"mcp-"))
+    told = await made.send(replace(request, headers=(*headers, (b"mcp-protocol-version", Era.LEGACY.value.encode()))))
+    assert "asks for input that can't be passed on" in told.error["message"]

@@ -23,7 +23,6 @@ from sallyport.pep.model import (
     CheckedCall,
     Complete,
     Emit,
-    Envelope,
     GetPrompt,
     Json,
     Output,
@@ -130,31 +129,26 @@ class Calls:
             if not isinstance(permit, Permit):
                 return permit
             way = route(call, asked.view.catalog, task)
-            work = self._work(permit, call, way, message.envelope, asked, emit, task)
+            work = self._work(permit, call, way, message, asked, emit, task)
             if work is None:
                 return Refusal(Reason.INTERNAL, "nothing stands behind what was permitted")
             with hands.tracing.span("tools", trail.traceparent):
-                shown = await hands.effects.run(trail, permit, call, work)  # (6) to (9)
+                return await hands.effects.run(trail, permit, call, work)  # (6) to (9)
         finally:
             if isinstance(permit, Permit):
                 permit.end()
-        if isinstance(shown, Refusal):
-            return shown
-        return answers.output(
-            message, self._sealed(shown, call, way, asked, work.standing.obligations), trail.decision_id
-        )
 
     def _work(
         self,
         permit: Permit,
         call: CheckedCall,
         way: Route | None,
-        envelope: Envelope,
+        message: Judged | AboutTask,
         asked: Asked,
         emit: Emit,
         task: Task | None,
     ) -> Work | None:
-        hands, tool = self._hands, asked.view.find(call.name)
+        hands, tool, envelope = self._hands, asked.view.find(call.name), message.envelope
         run: Callable[[Emit], Awaitable[Output]]
         if call.method == "resources/subscribe":
             run = lambda _: _nothing(permit, call)  # noqa: E731
@@ -169,8 +163,14 @@ class Calls:
             return None
         output = asked.view.outputs.get(call.name) if call.method in {"tools/call", "tasks/get"} else None
         obligations = tuple(dict.fromkeys((*permit.obligations, *(task.obligations if task else ()))))
-        held_to = release.HeldTo(call, limits.result_bytes, output, source, envelope.capabilities)
-        return Work(_reads(call, tool), held_to, run, emit, self._standing(permit, call, asked, obligations))
+        held_to = release.HeldTo(call, limits.result_bytes, output, source, envelope.capabilities, envelope.era)
+        standing = self._standing(permit, call, asked, obligations)
+
+        def written(shown: Output) -> Answer:
+            sealed = self._sealed(shown, call, way, asked, standing.obligations)
+            return answers.output(message, sealed, asked.trail.decision_id)
+
+        return Work(_reads(call, tool), held_to, run, written, emit, standing)
 
     def _standing(self, permit: Permit, call: CheckedCall, asked: Asked, obligations: tuple[str, ...]) -> Standing:
         hands = self._hands

@@ -13,7 +13,7 @@ from sallyport.pep.release.entries import entry
 from sallyport.pep.release.held_to import HeldTo
 from sallyport.pep.release.notices import notification
 from sallyport.pep.release.withheld import Withheld
-from sallyport.runtime import exact_json
+from sallyport.runtime import exact_json, sliced_json
 
 __all__ = ["UNTRUSTED", "UPSTREAM", "HeldTo", "entry", "fulfils", "listing", "notification", "result"]
 
@@ -34,7 +34,7 @@ def result(output: Output, *, held_to: HeldTo, obligations: Sequence[str]) -> Ou
         return _withheld("an obligation that can't be fulfilled")
     try:
         shown = _shown(output, held_to, demanded)
-        size = len(exact_json.encode(_value(shown)))
+        size = len(sliced_json.written(_value(shown), exact_json.encode))
     except Withheld as error:
         return _withheld(str(error))
     except (ValueError, RecursionError) as error:

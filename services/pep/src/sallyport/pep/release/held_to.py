@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sallyport.pep.catalog import Validator
-from sallyport.pep.model import CheckedCall, Json
+from sallyport.pep.model import CheckedCall, Era, Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +18,4 @@ class HeldTo:
     output: Validator | None = None  # of the tool's output schema; also where a task of that tool is asked about
     upstream: str = ""  # empty: a hosted tool
     capabilities: Mapping[str, Json] = field(default_factory=dict)  # the caller's
+    era: Era = Era.MODERN  # the caller's

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import unquote
 
-from sallyport.pep.model import Json
+from sallyport.pep.model import Era, Json
 from sallyport.pep.release import content, shape
 from sallyport.pep.release.content import prose
 from sallyport.pep.release.duty import Duty
+from sallyport.pep.release.held_to import HeldTo
 from sallyport.pep.release.shape import Check
 from sallyport.pep.release.withheld import Withheld
 
@@ -29,10 +30,12 @@ _NUMBER: Final = shape.number(-_MANY, _MANY, what="a bound")
 _COUNT: Final = shape.number(0, _MANY, what="a count")
 
 
-def wanted(result: Mapping[str, Json], capabilities: Mapping[str, Json], duty: Duty) -> dict[str, Json]:
-    """An `input_required` result: requests, a state, or both."""
+def wanted(result: Mapping[str, Json], held_to: HeldTo, duty: Duty) -> dict[str, Json]:
+    """An `input_required` result: requests, a state, or both. The legacy era has none, and nothing to bring it back by."""
+    if held_to.era is not Era.MODERN:
+        raise Withheld("input_required, for a client whose revision doesn't have it")
     optional: dict[str, Check] = {
-        "inputRequests": lambda value: requests(value, capabilities, duty),
+        "inputRequests": lambda value: requests(value, held_to.capabilities, duty),
         "requestState": shape.text(MAX_STATE, what="requestState", change=_state),
     }
     found = shape.fields(dict(result), {}, optional, what="input_required")

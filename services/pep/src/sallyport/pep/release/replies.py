@@ -25,7 +25,7 @@ def reply(told: Reply, held_to: HeldTo, duty: Duty) -> Reply | ToolOutput:
     """By its resultType, and by the method that it answers."""
     call = held_to.call
     if told.type == "input_required" and call.method in _ASKING:
-        return Reply(questions.wanted(told.result, held_to.capabilities, duty), told.type)
+        return Reply(questions.wanted(told.result, held_to, duty), told.type)
     if told.type == "task" and call.method == "tools/call":
         return Reply(_created(told.result, held_to, duty), told.type)
     if told.type == "complete" and call.method == "tools/call":

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from json import JSONEncoder
 from typing import Final
 
 from mcp_types import SERVER_INFO_META_KEY
@@ -11,20 +11,24 @@ from mcp_types.jsonrpc import JSONRPC_VERSION
 
 from sallyport.contract.catalog import Catalog
 from sallyport.pep.model import Envelope, Era, Json, Reply, ToolOutput
+from sallyport.runtime import sliced_json
 
 SERVER_NAME: Final = "sallyport"
+_ENCODER: Final = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def envelope(request_id: str | int, result: Mapping[str, Json]) -> bytes:
     """Give the body of an answer to the request of this id."""
-    message = {"jsonrpc": JSONRPC_VERSION, "id": request_id, "result": result}
-    return json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return sliced_json.written({"jsonrpc": JSONRPC_VERSION, "id": request_id, "result": dict(result)}, _written)
 
 
 def error(request_id: str | int, told: Json) -> bytes:
     """Give the body of an error."""
-    message = {"jsonrpc": JSONRPC_VERSION, "id": request_id, "error": told}
-    return json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return _written({"jsonrpc": JSONRPC_VERSION, "id": request_id, "error": told})
+
+
+def _written(value: Json) -> bytes:
+    return _ENCODER.encode(value).encode()
 
 
 def initialize(catalog: Catalog | None, version: str) -> dict[str, Json]:
