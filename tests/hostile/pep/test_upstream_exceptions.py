@@ -21,6 +21,7 @@ ERRORS: tuple[type[BaseException], ...] = (
     KeyboardInterrupt,
 )
 MOST_POINTS = 60
+FEWEST_POINTS = 3  # decision, intent, answer: where a connection was kept, none is dialled
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ async def test_n6_an_exception_at_any_await_is_a_refusal_or_the_truth(
         assert max(asked.values(), default=0) <= 2, "each page is asked for once of each upstream at most"
         told.append(("result" in answer and not answer["result"].get("isError"), len(made.got)))
     assert not work.hit, "there are more await points than this test looks at"
-    assert len(told) >= 4, "the injector never reached an await"
+    assert len(told) >= FEWEST_POINTS, "the injector never reached an await"
     assert "result" in (await made.ask(method, params)).body, "what broke one request broke another"
     await made.gate.rooms.recorder._writer.record("refusal", {"reason": "fence", "effect": "deny"})
     records = made.gate.records()
