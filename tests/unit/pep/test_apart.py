@@ -319,6 +319,20 @@ async def test_what_is_demanded_while_a_frame_waits_holds_for_it(opened: Gate, h
     assert str(telling.sent[0]).startswith("[masked card] 2026")
 
 
+async def test_n28_a_frame_whose_key_is_believed_no_more_when_its_turn_comes_is_not_sent(
+    opened: Gate, held: Held
+) -> None:
+    before, telling = await settled(opened), Telling(opened, 10, (LINE * 100,))
+    await held.on(telling._effects._apart, 1)
+    call = asyncio.create_task(opened.with_hands(effects=telling).handle(opened.call("read_file", READ)))
+    await asyncio.wait_for(telling.waits.wait(), 10)
+    telling.standing.believed = lambda _: False
+    await held.let_go()
+    assert body(await call)["error"]["message"] == "denied by policy"
+    assert telling.sent == []
+    assert await outcomes(opened, before) == ["unknown"]
+
+
 async def test_a_frame_too_many_is_lost_and_its_call_goes_on(
     opened: Gate, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
