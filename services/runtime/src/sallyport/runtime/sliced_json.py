@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final, TypeAlias
 
+from sallyport.runtime import canonical_json
 from sallyport.runtime.strict_json import Json
 
 SLICE: Final = 64 << 10  # bytes, roughly: a few milliseconds
 _ITEMS: Final = 1024  # that are looked at, and written, together
-_ITEM: Final = 4  # bytes that an item costs
 _NULL: Final = len("null}")
 
 Container: TypeAlias = "list[Json] | dict[str, Json]"
@@ -28,7 +28,7 @@ def written(value: Json, write: Callable[[Json], bytes], *, most: int = SLICE) -
             told.append(item)
         elif isinstance(item, tuple):
             left.extend(reversed(_inside(item[0], write, most)))
-        elif isinstance(item, list | dict) and _exceeds(item, most):
+        elif isinstance(item, list | dict) and canonical_json.exceeds(item, most):
             opening, closing = (b"[", b"]") if isinstance(item, list) else (b"{", b"}")
             left += [closing, (item,), opening]
         else:
@@ -37,7 +37,7 @@ def written(value: Json, write: Callable[[Json], bytes], *, most: int = SLICE) -
 
 
 def _inside(value: Container, write: Callable[[Json], bytes], most: int) -> Sequence[_Left]:
-    if len(value) <= _ITEMS and not _exceeds(value, most):
+    if len(value) <= _ITEMS and not canonical_json.exceeds(value, most):
         return [write(value)[1:-1]]
     if len(value) > 1:
         return [part for cut in _cut(value) for part in (b",", (cut,))][1:]
@@ -54,18 +54,3 @@ def _cut(value: Container) -> Iterator[Container]:
     else:
         members = iter(value.items())
         yield from (dict(islice(members, step)) for _ in range(0, len(value), step))
-
-
-def _exceeds(value: Container, most: int) -> bool:
-    """Roughly; looks at no more than that."""
-    left: list[Json] = [value]
-    while left and most >= 0:
-        item = left.pop()
-        if isinstance(item, str):
-            most -= len(item)
-        elif isinstance(item, list | dict) and item:
-            most -= _ITEM * len(item)
-            if most >= 0:
-                left.extend(item)
-                left.extend(item.values() if isinstance(item, dict) else ())
-    return most < 0
